@@ -1,0 +1,192 @@
+"""Callbacks: what moves a dynamic temperature, and what stops a bad run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_dts.temperatures.dynamic import DynamicTemperature, check_bounds
+
+
+class DTS(keras.callbacks.Callback):
+    """Moves a distiller's temperature by DTS, the Dynamic Temperature Scheduler.
+
+    At the start of a training it sets the temperature's bounds, and at the
+    start of each epoch it says how far the training is: epoch `e` of `E`,
+    counted from 1, stands at `e / E`. The steps do the rest; see
+    `keras_dts.DynamicTemperature` for the rule. `E` is `fit`'s `epochs`, so a
+    run that is resumed with `initial_epoch` goes on where it stopped.
+
+    Bounds that are not given are the policy's own. Where the policy is a
+    constant, as with `Distiller(temperature=4.0)`, they are the published
+    ones: 4 to begin with, at most the initial and at least half of it.
+
+    Args:
+        initial: The temperature at the start. Positive.
+        minimum: The lowest target. Positive.
+        maximum: The highest target, at least `minimum`.
+
+    Raises:
+        ValueError: If a bound is not positive or `minimum > maximum`; at the
+            start of `fit`, if the model is no `keras_dts.Distiller`, its
+            temperature is no `keras_dts.DynamicTemperature`, or none of its
+            losses uses that temperature.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_dts
+    >>> def classifier():
+    ...     return keras.Sequential(
+    ...         [keras.Input((4,)), keras.layers.Dense(3)]
+    ...     )
+    >>> distiller = keras_dts.Distiller(classifier(), classifier())
+    >>> distiller.compile("sgd", loss=None)
+    >>> history = distiller.fit(
+    ...     np.ones((64, 4), "float32"),
+    ...     batch_size=1,
+    ...     epochs=4,
+    ...     callbacks=[keras_dts.DTS(initial=8.0, minimum=1.0)],
+    ...     verbose=0,
+    ... )
+    >>> [round(float(t), 1) for t in history.history["temperature"]]
+    [7.0, 4.4, 1.7, 1.0]
+
+    Reference:
+        Ul Islam et al., Dynamic Temperature Scheduler for Knowledge
+        Distillation, arXiv 2511.13767, 2025.
+    """
+
+    def __init__(
+        self,
+        initial: float | None = None,
+        minimum: float | None = None,
+        maximum: float | None = None,
+    ) -> None:
+        super().__init__()
+        self._given = (initial, minimum, maximum)
+        check_bounds(*self._published())
+
+    def _published(self) -> tuple[float, float, float]:
+        initial, minimum, maximum = self._given
+        initial = 4.0 if initial is None else initial
+        if maximum is None:
+            maximum = max(initial, minimum or 0.0)
+        if minimum is None:
+            minimum = min(initial / 2, maximum)
+        return initial, minimum, maximum
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Sets the bounds."""
+        policy = self._policy()
+        bounds = self._published()
+        if not policy.constant:
+            bounds = tuple(  # type: ignore[assignment]
+                own if given is None else given
+                for given, own in zip(self._given, policy.bounds, strict=True)
+            )
+        policy.set_bounds(*bounds)
+
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        """Says how far the training is."""
+        policy = self._policy()
+        epochs = self.params["epochs"]
+        if policy.granularity == "epoch":
+            policy.progress.assign((epoch + 1) / epochs)
+            return
+        steps = self.params["steps"]
+        if steps is None:
+            raise ValueError(
+                "`granularity='step'` needs the number of steps in an epoch, "
+                "which the data do not tell. Give `steps_per_epoch` to `fit`. "
+                "Received: steps_per_epoch=None"
+            )
+        policy.progress.assign(epoch / epochs)
+        policy.progress_per_step.assign(1.0 / (epochs * steps))
+
+    def _policy(self) -> DynamicTemperature:
+        policy = getattr(self.model, "temperature", None)
+        if not isinstance(policy, DynamicTemperature):
+            raise ValueError(
+                "`DTS` drives the `DynamicTemperature` of a "
+                "`keras_dts.Distiller`: give it a number or a "
+                "`DynamicTemperature` as `temperature`. Received: a "
+                f"{type(self.model).__name__} with "
+                f"temperature={type(policy).__name__}"
+            )
+        if not self.model.uses_temperature:
+            raise ValueError(
+                "`DTS` drives the distiller's temperature, which none of the "
+                "`distillation_losses` uses. Leave the temperature of a loss "
+                "`None`, as in `keras_dts.losses.KD()`, to use it. Received: "
+                f"distillation_losses={self.model.distillation_losses}"
+            )
+        return policy
+
+
+class FaultGuard(keras.callbacks.Callback):
+    """Stops a training whose data or teacher are broken; `fit` adds it.
+
+    Each step notes teacher's logits that are NaN or infinite and labels that
+    name no class, and gives such a batch a loss of 0. The notes are read
+    after the first batch and after each epoch, so that no step waits for
+    them. After the first batch the student also gets back the weights it
+    had.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._epoch = 0
+        self._weights: list[Any] | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Clears the notes."""
+        faults = self.model.faults
+        faults.assign(ops.zeros(faults.shape, faults.dtype))
+        self._weights = [np.array(w) for w in self.model.student.get_weights()]
+
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        """Remembers the epoch, for the message."""
+        self._epoch = epoch
+
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        """Reads the notes of the first batch."""
+        if self._weights is not None:
+            self._read()
+            self._weights = None
+
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        """Reads the notes of the epoch."""
+        self._read()
+
+    def _read(self) -> None:
+        model = self.model
+        teacher, labels = ops.convert_to_numpy(model.faults) > 0
+        if not (teacher or labels):
+            return
+        if self._weights is not None:
+            model.student.set_weights(self._weights)
+        when = f"in epoch {self._epoch + 1} of {self.params['epochs']}"
+        if teacher:
+            raise ValueError(
+                "The logits of `teacher` must be finite. Received: NaN or "
+                f"infinite logits from the teacher {model.teacher.name!r} "
+                f"{when}. The student learned nothing from these batches."
+            )
+        raise ValueError(
+            "The class indices in `y` must be at least 0 and less than the "
+            f"number of classes. Received: others {when}. The student "
+            "learned nothing from these batches."
+        )

@@ -1,0 +1,732 @@
+"""The distiller: a student that learns from labels and from a teacher."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_dts.callbacks import DTS, FaultGuard
+from keras_dts.checks import Schedule, check_weight
+from keras_dts.features import recording
+from keras_dts.heads import Prepared, Reading, check_outputs, prepare
+from keras_dts.logits import (
+    EntryWeights,
+    Head,
+    Tensor,
+    gives_probabilities,
+    weighted_mean,
+)
+from keras_dts.losses.base import DEFAULT_TEMPERATURE, to_policy
+from keras_dts.losses.kd import KD
+from keras_dts.saving import deserialize, fingerprint, serialize
+from keras_dts.temperatures.base import Temperature, Temperatures
+from keras_dts.temperatures.dynamic import DynamicTemperature
+from keras_dts.terms import Answers, Step, Term, layers_of, spread, to_term
+
+
+class _Batch(NamedTuple):
+    """A batch's inputs together with the teacher's answers to them."""
+
+    inputs: Any
+    teacher: Answers
+
+
+class _Pair(NamedTuple):
+    """Inputs of each model, for the first look."""
+
+    student: Any
+    teacher: Any
+
+
+@keras.saving.register_keras_serializable(package="keras_dts")
+class Distiller(keras.Model):
+    """Trains a student on labels and on a teacher's answers, by `fit`.
+
+    ```
+    loss = w * student_loss + (1 - w) * distillation_loss + penalties
+    ```
+
+    where `w` is `student_loss_weight`, `student_loss` is what the student's
+    own `fit` would minimise for the `loss` given to `compile`,
+    `distillation_loss` is the weighted sum of the `distillation_losses`, and
+    the penalties are the student's regularizers and `add_loss`, which count
+    whole whatever `w` is.
+
+    A drop-in replacement for `keras.distillation.Distiller`. `fit` logs
+    `loss`, `student_loss` (penalties included), `distillation_loss`,
+    `temperature` and `gap` (the student's cross entropy minus the teacher's,
+    in nats, at temperature 1), and the metrics given to `compile`.
+    `evaluate` and `predict` are the student's and do not run the teacher;
+    there `loss` is the student's own.
+
+    The teacher runs with `training=False`, gets no gradient and is not
+    changed; its `trainable` flags are not touched. A layer that both models
+    share is the student's, and trains if the student's does.
+
+    Args:
+        teacher: A trained `keras.Model`.
+        student: The `keras.Model` to train.
+        distillation_losses: A `keras.distillation.DistillationLoss`, or a
+            list of them; each sees all outputs. For models with several
+            outputs an entry may be a list or dictionary like the outputs, of
+            losses on logits, with `None` for an output to skip; a list that
+            holds a `None` is one such entry. Defaults to
+            `keras_dts.losses.KD()`.
+        distillation_loss_weights: A number or a
+            `keras.optimizers.schedules` object for each entry; at least 0.
+            Defaults to 1 for each.
+        student_loss_weight: A number in `[0, 1]`, or a schedule over the
+            training steps. Defaults to 0.1.
+        name: The name of this model.
+        temperature: A positive number, or a
+            `keras_dts.temperatures.Temperature`. Losses that have no
+            temperature of their own use it. Defaults to 4.
+        from_logits: Whether the models' outputs are logits: `"auto"` looks
+            whether a model ends in a softmax (a single unit: in a sigmoid),
+            and takes for logits what it cannot recognise; `True` and `False`
+            say it of both models, and a pair `(teacher, student)` of each.
+        teacher_inputs: `None`, or a function from a batch's `x` to the
+            teacher's input. To be saved with the distiller it must be
+            registered with Keras.
+        student_inputs: The same for the student.
+        **kwargs: Passed on to `keras.Model`.
+
+    Raises:
+        ValueError: If an argument is out of its range, the models' outputs
+            do not fit each other, or teacher and student are one.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_dts
+    >>> def classifier(width):
+    ...     return keras.Sequential(
+    ...         [
+    ...             keras.Input((8,)),
+    ...             keras.layers.Dense(width, activation="relu"),
+    ...             keras.layers.Dense(3),
+    ...         ]
+    ...     )
+    >>> distiller = keras_dts.Distiller(classifier(64), classifier(4))
+    >>> distiller.compile(
+    ...     "adam",
+    ...     keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    ... )
+    >>> x, y = np.ones((32, 8), "float32"), np.zeros(32, "int32")
+    >>> history = distiller.fit(
+    ...     x, y, callbacks=[keras_dts.DTS()], verbose=0
+    ... )
+    >>> sorted(history.history)
+    ['distillation_loss', 'gap', 'loss', 'student_loss', 'temperature']
+
+    Reference:
+        Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural
+        Network, arXiv 1503.02531, 2015; Ul Islam et al., Dynamic Temperature
+        Scheduler for Knowledge Distillation, arXiv 2511.13767, 2025.
+    """
+
+    def __init__(
+        self,
+        teacher: keras.Model,
+        student: keras.Model,
+        distillation_losses: Any = None,
+        distillation_loss_weights: Any = None,
+        student_loss_weight: float | Schedule = 0.1,
+        name: str = "distiller",
+        *,
+        temperature: float | Temperature = DEFAULT_TEMPERATURE,
+        from_logits: bool | str | tuple[bool, bool] = "auto",
+        teacher_inputs: Callable[[Any], Any] | None = None,
+        student_inputs: Callable[[Any], Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        _check_models(teacher, student)
+        check_weight("student_loss_weight", student_loss_weight, high=1.0)
+        # The student's policy decides about loss scaling; its inputs are
+        # cast by the student itself.
+        kwargs.setdefault("dtype", student.dtype_policy)
+        super().__init__(name=name, autocast=False, **kwargs)
+        self.supports_masking = True
+        self.teacher = teacher
+        self.student = student
+        self.student_loss_weight = student_loss_weight
+        entries = _entries(distillation_losses)
+        # In a tuple, so that Keras does not wrap the user's lists.
+        self._entries = (entries,)
+        self.distillation_loss_weights = _loss_weights(
+            distillation_loss_weights, entries
+        )
+        self.temperature = to_policy(temperature)
+        self.terms = [to_term(entry, teacher, student) for entry in entries]
+        self._from_logits = _per_model(from_logits)
+        self.teacher_inputs = teacher_inputs
+        self.student_inputs = student_inputs
+        self._make_state()
+        self._look_at_models()
+
+    def _make_state(self) -> None:
+        self.entry_weights = EntryWeights(name="entry_weights")
+        self.entry_weights.built = True
+        self.step = self.add_weight(
+            name="step",
+            shape=(),
+            dtype="int32",
+            initializer="zeros",
+            trainable=False,
+            aggregation="only_first_replica",
+        )
+        # Whether a step met: logits of the teacher that are not finite;
+        # labels that name no class.
+        self.faults = self.add_weight(
+            name="faults",
+            shape=(2,),
+            dtype="float32",
+            initializer="zeros",
+            trainable=False,
+            aggregation="mean",
+        )
+        names = ["student_loss", "distillation_loss"]
+        names += ["gap"] if any(t.reads_logits for t in self.terms) else []
+        names += ["temperature"] if self.uses_temperature else []
+        self.trackers = [keras.metrics.Mean(name=name) for name in names]
+        self._logits_known: dict[int, Any] = {}
+        self._leave_out_teacher = False
+
+    # Construction: what the models are.
+
+    @property
+    def distillation_losses(self) -> list[Any]:
+        """The distillation losses, one entry for each term."""
+        return self._entries[0]
+
+    @property
+    def output_names(self) -> list[str]:
+        """The student's output names, which `compile` may refer to."""
+        return self.student.output_names
+
+    @property
+    def uses_temperature(self) -> bool:
+        """Whether a loss softens by the distiller's temperature."""
+        return any(term.uses_temperature for term in self.terms)
+
+    def _look_at_models(self) -> None:
+        """Builds and checks what can be, before any data are seen."""
+        inputs = [
+            getattr(m, "inputs", None) for m in (self.student, self.teacher)
+        ]
+        if all(inputs):
+            self.compute_output_spec(
+                _Pair(self.student.input, self.teacher.input)
+            )
+            self.built = True
+
+    def build(self, *shapes: Any, **named_shapes: Any) -> None:
+        """Does nothing: the models build themselves when they are called."""
+
+    def _first_look(self, pair: _Pair) -> Any:
+        """Runs both models once, to build and to check what depends on it.
+
+        Returns:
+            The student's outputs.
+        """
+        teacher = self._answers(self.teacher, pair.teacher, training=False)
+        student = self._answers(self.student, pair.student, training=False)
+        read = self._read(student.outputs)
+        check_outputs(teacher.outputs, student.outputs, read)
+        for term in self.terms:
+            term.first_look(teacher, student)
+        return student.outputs
+
+    @property
+    def _complete(self) -> bool:
+        layers = [self.teacher, self.student]
+        layers += [p for t in self.terms for p in t.projectors]
+        return all(layer.built for layer in layers)
+
+    # What trains: the student, and what belongs to the distillation.
+
+    @property
+    def trainable_weights(self) -> list[Any]:
+        """The weights of the student, the temperatures and the projectors."""
+        if not self.trainable:
+            return []
+        layers = [self.student, self.temperature, *self.terms]
+        weights = [w for layer in layers for w in layer.trainable_weights]
+        return list({id(w): w for w in weights}.values())
+
+    @property
+    def trainable_variables(self) -> list[Any]:
+        """The same as `trainable_weights`."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_weights(self) -> list[Any]:
+        """All other weights; the teacher's are among them."""
+        return _without(self.weights, self.trainable_weights)
+
+    @property
+    def non_trainable_variables(self) -> list[Any]:
+        """All other variables; the teacher's are among them."""
+        return _without(self.variables, self.trainable_weights)
+
+    # The step.
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains the student; see `keras.Model.fit`."""
+        bound = inspect.signature(super().fit).bind(*args, **kwargs)
+        bound.arguments["callbacks"] = self._with_own_callbacks(
+            bound.arguments.get("callbacks")
+        )
+        return super().fit(*bound.args, **bound.kwargs)
+
+    def _with_own_callbacks(self, callbacks: Any) -> list[Any]:
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = callbacks.callbacks
+        callbacks = [c for c in keras.tree.flatten(callbacks) if c is not None]
+        policy = self.temperature
+        if (
+            isinstance(policy, DynamicTemperature)
+            and not policy.constant
+            and self.uses_temperature
+            and not any(isinstance(c, DTS) for c in callbacks)
+        ):
+            callbacks.append(DTS())
+        return [*callbacks, FaultGuard()]
+
+    def train_step(self, *args: Any) -> Any:
+        """Asks the teacher, then defers to Keras's own step.
+
+        Args:
+            *args: The batch; on JAX, the state and the batch.
+        """
+        *state, data = args
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        batch = _Batch(x, self._ask_teacher(x, *state))
+        return super().train_step(*state, (batch, y, sample_weight))
+
+    def test_step(self, *args: Any) -> Any:
+        """Evaluates the student; the teacher does not run."""
+        result = super().test_step(*args)
+        logs, *state = result if isinstance(result, tuple) else (result,)
+        unused = {tracker.name for tracker in self.trackers[1:]}
+        logs = {name: v for name, v in logs.items() if name not in unused}
+        return (logs, *state) if state else logs
+
+    def _ask_teacher(self, x: Any, state: Any = None) -> Answers:
+        """Returns the teacher's answers, without a gradient or a change."""
+        if not self._complete:
+            self._first_look(self._inputs_of(x))
+        if state is None:
+            variables = self.teacher.variables
+            values = [ops.stop_gradient(v.value) for v in variables]
+        else:
+            variables = [
+                *self.trainable_variables,
+                *self.non_trainable_variables,
+            ]
+            values = [*state[0], *state[1]]
+        # In the scope, what the teacher assigns is dropped, and on torch
+        # detached weights keep it from recording a graph.
+        scope = keras.StatelessScope(zip(variables, values, strict=True))
+        with scope:
+            answers = self._answers(
+                self.teacher, self._inputs_of(x).teacher, training=False
+            )
+        return keras.tree.map_structure(ops.stop_gradient, answers)
+
+    def _inputs_of(self, x: Any) -> _Pair:
+        student, teacher = self.student_inputs, self.teacher_inputs
+        return _Pair(
+            x if student is None else student(x),
+            x if teacher is None else teacher(x),
+        )
+
+    def _answers(
+        self, model: keras.Model, inputs: Any, training: bool | None
+    ) -> Answers:
+        """Runs a model, and records the features that the terms read."""
+        teacher = model is self.teacher
+        argument = "teacher_layer_name" if teacher else "student_layer_name"
+        paths = [
+            path
+            for term in self.terms
+            for path in (term.teacher_paths if teacher else term.student_paths)
+        ]
+        with recording(layers_of(paths, model, argument)) as features:
+            outputs = model(inputs, training=training)
+        for path in paths:
+            if path not in features:
+                raise ValueError(
+                    f"`{argument}` must name a layer that {model.name!r} runs. "
+                    f"Received: {argument}={path!r}, which it does not run"
+                )
+        return Answers(outputs, features)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Returns the student's outputs.
+
+        Args:
+            inputs: A batch's `x`.
+            training: Whether the student runs in training mode.
+        """
+        if isinstance(inputs, _Pair):
+            return self._first_look(inputs)
+        if isinstance(inputs, _Batch):
+            x = self._inputs_of(inputs.inputs).student
+            return self._answers(self.student, x, training)
+        pair = self._inputs_of(inputs)
+        if not self._complete:
+            self._first_look(pair)
+        return self.student(pair.student, training=training)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        """Returns nothing: the student's outputs carry their own masks."""
+        return None
+
+    # The loss.
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """Returns the loss of a batch: in training, with the teacher's part.
+
+        Args:
+            x: The inputs; in a training step, with the teacher's answers.
+            y: The labels, or `None`.
+            y_pred: What `call` returned.
+            sample_weight: The user's weights, or `None`.
+            training: Whether this is a training step.
+
+        Returns:
+            A scalar.
+        """
+        share = _replica_share()
+        if not isinstance(x, _Batch):
+            loss = self._student_loss(y, y_pred, sample_weight)
+            self._track(x, [loss / share])
+            return loss
+        heads, faults, y = self._prepare(x, y_pred, y, sample_weight)
+        temperatures = self._temperatures(heads)
+        step = Step(x.teacher, y_pred, heads, temperatures, sample_weight)
+        student_loss = self._student_loss(y, y_pred.outputs, sample_weight)
+        distillation_loss = sum(
+            self._now(weight) * term.loss(step)
+            for weight, term in zip(
+                self.distillation_loss_weights, self.terms, strict=True
+            )
+        )
+        self._track(
+            x,
+            [
+                student_loss / share,
+                distillation_loss,
+                *self._seen(heads, temperatures),
+            ],
+        )
+        weight = self._now(self.student_loss_weight)
+        self.step.assign_add(1)
+        self.faults.assign(ops.maximum(self.faults, faults))
+        taught = share * (distillation_loss + self._penalties())
+        loss = weight * student_loss + (1 - weight) * taught
+        return loss * (1 - ops.max(faults))
+
+    def _student_loss(self, y: Any, outputs: Any, sample_weight: Any) -> Tensor:
+        """Returns what the student's own `fit` would minimise."""
+        if y is None or self.loss is None:
+            return _replica_share() * self._penalties()
+        return super().compute_loss(None, y, outputs, sample_weight)
+
+    def _penalties(self) -> Tensor:
+        """Returns the student's regularizers and `add_loss`."""
+        penalties = [ops.sum(ops.cast(p, "float32")) for p in self.losses]
+        return sum(penalties, ops.zeros(()))
+
+    def _now(self, weight: float | Schedule) -> Any:
+        return weight(self.step) if isinstance(weight, Schedule) else weight
+
+    def _prepare(
+        self, x: _Batch, y_pred: Answers, y: Any, sample_weight: Any
+    ) -> Prepared:
+        """Prepares the outputs that losses on logits read."""
+        teacher, student = x.teacher.outputs, y_pred.outputs
+        read = self._read(student)
+        check_outputs(teacher, student, read)
+        readings = [
+            self._reading(i, student) if used else None
+            for i, used in enumerate(read)
+        ]
+        return prepare(
+            teacher, student, y, sample_weight, readings, self.entry_weights
+        )
+
+    def _read(self, outputs: Any) -> list[bool]:
+        """Says for each output whether a loss on logits reads it."""
+        reads = [term.reads(outputs) for term in self.terms]
+        return [
+            any(x is not None for x in of_output)
+            for of_output in zip(*reads, strict=True)
+        ]
+
+    def _reading(self, index: int, outputs: Any) -> Reading:
+        loss = spread(self.loss, outputs, "loss")[index]
+        return Reading(
+            *self._are_logits(index), getattr(loss, "ignore_class", None)
+        )
+
+    def _are_logits(self, index: int) -> tuple[bool, bool]:
+        """Says whether the teacher's and the student's output are logits."""
+        if index not in self._logits_known:
+            models = (self.teacher, self.student)
+            self._logits_known[index] = tuple(
+                not gives_probabilities(model, index)
+                if said == "auto"
+                else said
+                for model, said in zip(models, self._from_logits, strict=True)
+            )
+        return self._logits_known[index]
+
+    def _temperatures(
+        self, heads: list[Head | None]
+    ) -> list[Temperatures | None]:
+        """Asks the policy once, for the outputs that are softened by it."""
+        where = [i for i, head in enumerate(heads) if head is not None]
+        answers: list[Temperatures | None] = [None] * len(heads)
+        if self.uses_temperature:
+            used = self.temperature.heads(
+                [heads[i] for i in where], training=True
+            )
+            for i, answer in zip(where, used, strict=True):
+                answers[i] = answer
+        return answers
+
+    def _track(self, x: Any, values: list[Tensor]) -> None:
+        """Logs values as Keras logs the loss: weighted by the batch's size."""
+        first = next(i for i in keras.tree.flatten(x) if i is not None)
+        for tracker, value in zip(self.trackers, values, strict=False):
+            tracker.update_state(value, sample_weight=ops.shape(first)[0])
+
+    def _seen(
+        self, heads: list[Head | None], temperatures: list[Any]
+    ) -> list[Tensor]:
+        """Returns the gap, and the mean temperature, to be logged."""
+        seen = [head for head in heads if head is not None]
+        values = [sum(head.gap for head in seen) / len(seen)] if seen else []
+        if self.uses_temperature:
+            pairs = zip(heads, temperatures, strict=True)
+            means = [
+                _mean(t.student, head) for head, t in pairs if t is not None
+            ]
+            values.append(sum(means) / len(means))
+        return values
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Returns the logs; metrics that need labels wait for labels."""
+        if isinstance(y_pred, Answers):
+            y_pred = y_pred.outputs
+        if y is None:
+            return self.get_metrics_result()
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    # Saving.
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments, serialized."""
+        return {
+            **{
+                k: v
+                for k, v in super().get_config().items()
+                if k in ("name", "trainable", "dtype")
+            },
+            **{name: serialize(getattr(self, name)) for name in _SERIALIZED},
+            "from_logits": self._from_logits,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> Distiller:
+        """Makes the distiller that `get_config` described."""
+        config = dict(config)
+        with keras.saving.custom_object_scope(custom_objects or {}):
+            for name in _SERIALIZED:
+                config[name] = deserialize(config[name])
+        return cls(**config)
+
+    def get_build_config(self) -> dict[str, Any]:
+        """Returns the shapes that the projectors were built with."""
+        return {
+            "projectors": [
+                p.get_build_config() for t in self.terms for p in t.projectors
+            ]
+        }
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Builds the projectors, so that their weights can be loaded."""
+        projectors = [p for term in self.terms for p in term.projectors]
+        for projector, shapes in zip(
+            projectors, config["projectors"], strict=True
+        ):
+            if shapes and not projector.built:
+                projector.build_from_config(shapes)
+        self.built = True
+
+    def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves all weights but the teacher's, of which it keeps a fingerprint."""
+        with self._without_teacher():
+            super().save_weights(filepath, *args, **kwargs)
+
+    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Loads what `save_weights` saved.
+
+        Raises:
+            ValueError: If it was saved with another teacher.
+        """
+        with self._without_teacher():
+            super().load_weights(filepath, *args, **kwargs)
+
+    @contextlib.contextmanager
+    def _without_teacher(self) -> Iterator[None]:
+        self._leave_out_teacher = True
+        try:
+            yield
+        finally:
+            self._leave_out_teacher = False
+
+    def __dir__(self) -> list[str]:
+        """Lists the attributes; Keras saves the state of those it finds."""
+        names = list(super().__dir__())
+        if self._leave_out_teacher:
+            names.remove("teacher")
+        return names
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves the distiller's own state."""
+        super().save_own_variables(store)
+        if self._leave_out_teacher:
+            store["teacher"] = fingerprint(self.teacher)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads the distiller's own state.
+
+        Raises:
+            ValueError: If it was saved with another teacher.
+        """
+        values = {key: store[key] for key in store.keys()}
+        saved = values.pop("teacher", None)
+        if saved is not None and not np.array_equal(
+            saved, fingerprint(self.teacher)
+        ):
+            raise ValueError(
+                "`teacher` must be the one that these weights were trained "
+                f"with. Received: {self.teacher.name!r}, whose weights differ"
+            )
+        super().load_own_variables(values)
+
+
+_SERIALIZED = (
+    "teacher",
+    "student",
+    "distillation_losses",
+    "distillation_loss_weights",
+    "student_loss_weight",
+    "temperature",
+    "teacher_inputs",
+    "student_inputs",
+)
+
+
+def _check_models(teacher: Any, student: Any) -> None:
+    for name, model in (("teacher", teacher), ("student", student)):
+        if not isinstance(model, keras.Model):
+            raise ValueError(
+                f"`{name}` must be a `keras.Model`. Received: {model!r} of "
+                f"type {type(model).__name__}"
+            )
+    if teacher is student:
+        raise ValueError(
+            "`teacher` and `student` must be two models: what a model learns "
+            f"from itself is nothing. Received: {teacher.name!r} as both"
+        )
+
+
+def _entries(losses: Any) -> list[Any]:
+    if losses is None:
+        return [KD()]
+    if isinstance(losses, (list, tuple)) and len(losses) > 0:
+        return [list(losses)] if None in losses else list(losses)
+    if isinstance(losses, (list, tuple)):
+        raise ValueError(
+            "`distillation_losses` must hold at least one loss. Received: "
+            f"distillation_losses={losses!r}"
+        )
+    return [losses]
+
+
+def _loss_weights(weights: Any, entries: list[Any]) -> list[Any]:
+    if weights is None:
+        return [1.0] * len(entries)
+    if not isinstance(weights, (list, tuple)):
+        weights = [weights]
+    if len(weights) != len(entries):
+        raise ValueError(
+            "`distillation_loss_weights` must have one weight for each of "
+            f"the {len(entries)} `distillation_losses`. Received: "
+            f"distillation_loss_weights={weights!r}"
+        )
+    for weight in weights:
+        check_weight("distillation_loss_weights", weight)
+    return list(weights)
+
+
+def _per_model(from_logits: Any) -> tuple[Any, Any]:
+    pair = from_logits
+    if not isinstance(from_logits, (list, tuple)):
+        pair = (from_logits, from_logits)
+    if len(pair) != 2 or not all(
+        p == "auto" or isinstance(p, bool) for p in pair
+    ):
+        raise ValueError(
+            '`from_logits` must be "auto", True, False, or a pair of them '
+            f"(teacher, student). Received: from_logits={from_logits!r}"
+        )
+    return pair[0], pair[1]
+
+
+def _without(variables: list[Any], others: list[Any]) -> list[Any]:
+    left_out = {id(v) for v in others}
+    return [v for v in variables if id(v) not in left_out]
+
+
+def _mean(temperature: Tensor, head: Head) -> Tensor:
+    if len(temperature.shape) == 0:
+        return temperature
+    counted = ops.cast(ops.not_equal(head.weights, 0), temperature.dtype)
+    return weighted_mean(temperature, counted)
+
+
+def _replica_share() -> Any:
+    """Returns one over the number of TensorFlow's replicas.
+
+    Keras divides losses by that number, since the replicas' gradients are
+    summed. It offers the number only by way of a loss.
+    """
+    if keras.config.backend() != "tensorflow":
+        return 1.0
+    off_by_one = keras.losses.MeanAbsoluteError()
+    return off_by_one(ops.zeros((1, 1)), ops.ones((1, 1)))

@@ -1,0 +1,136 @@
+"""Features: layers found by path, recorded in one pass, matched in width."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from keras_dts.logits import Tensor
+
+
+def find_layer(model: keras.Model, path: str, argument: str) -> keras.Layer:
+    """Finds a layer by its path through nested models and layers.
+
+    Args:
+        model: Where to look.
+        path: Names joined by slashes, such as
+            `"bert_backbone/transformer_layer_1"`. In a layer that is no
+            model, a name may also be the attribute that holds the next one.
+        argument: The name of the argument that gave the path.
+
+    Returns:
+        The layer.
+
+    Raises:
+        ValueError: If there is no such layer; the message lists what is
+            there.
+    """
+    layer = model
+    for name in path.split("/"):
+        children = _children(layer)
+        if name not in children:
+            raise ValueError(
+                f"`{argument}` must name a layer of the model "
+                f"{model.name!r}. Received: {argument}={path!r}, but "
+                f"{layer.name!r} has no layer {name!r}. It has: "
+                f"{sorted(children)}"
+            )
+        layer = children[name]
+    return layer
+
+
+def _children(layer: keras.Layer) -> dict[str, keras.Layer]:
+    if isinstance(layer, keras.Model):
+        return {child.name: child for child in layer.layers}
+    held = {
+        name: value
+        for name, value in vars(layer).items()
+        if isinstance(value, keras.Layer)
+    }
+    return {**held, **{child.name: child for child in held.values()}}
+
+
+@contextlib.contextmanager
+def recording(layers: dict[str, keras.Layer]) -> Iterator[dict[str, Any]]:
+    """Records what some layers return while their model runs.
+
+    The layers' `call` is replaced by one that keeps its result, on the
+    instances and only inside the context. So features and outputs come from
+    the same pass, in nested and in subclassed models too.
+
+    Args:
+        layers: The layers by the name to record them under.
+
+    Yields:
+        A dictionary that fills with the layers' outputs.
+    """
+    outputs: dict[str, Any] = {}
+    with contextlib.ExitStack() as stack:
+        for name, layer in layers.items():
+            stack.enter_context(_recorded(layer, name, outputs))
+        yield outputs
+
+
+@contextlib.contextmanager
+def _recorded(
+    layer: keras.Layer, name: str, outputs: dict[str, Any]
+) -> Iterator[None]:
+    # Keras runs this method of a quantized layer instead of `call`.
+    method = "call" if layer.quantization_mode is None else "quantized_call"
+    original = getattr(layer, method)
+    held = vars(layer).get(method)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        outputs[name] = original(*args, **kwargs)
+        return outputs[name]
+
+    setattr(layer, method, call)
+    try:
+        yield
+    finally:
+        if held is None:
+            delattr(layer, method)
+        else:
+            setattr(layer, method, held)
+
+
+@keras.saving.register_keras_serializable(package="keras_dts")
+class Projector(keras.layers.Layer):
+    """Projects the student's features to the width of the teacher's.
+
+    A dense layer on the last axis where the widths differ, which trains with
+    the student and is saved with the distiller; the identity where they are
+    equal.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(dtype="float32", autocast=False, **kwargs)
+        self.dense: keras.layers.Dense | None = None
+
+    def build(
+        self, student_shape: tuple[Any, ...], teacher_shape: tuple[Any, ...]
+    ) -> None:
+        """Makes the dense layer, if the widths differ."""
+        if len(student_shape) != len(teacher_shape) or any(
+            s is not None and t is not None and s != t
+            for s, t in zip(
+                student_shape[1:-1], teacher_shape[1:-1], strict=True
+            )
+        ):
+            raise ValueError(
+                "`student_layer_name` and `teacher_layer_name` must name "
+                "layers whose outputs differ in the last axis at most. "
+                f"Received: outputs of shape {tuple(student_shape)} in the "
+                f"student and {tuple(teacher_shape)} in the teacher"
+            )
+        if student_shape[-1] != teacher_shape[-1]:
+            self.dense = keras.layers.Dense(teacher_shape[-1], name="dense")
+            self.dense.build(student_shape)
+
+    def call(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Returns the student's features in the teacher's width."""
+        del teacher
+        return student if self.dense is None else self.dense(student)

@@ -1,0 +1,294 @@
+"""How outputs become logits, labels become targets, masks become weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+# A backend's tensor. `Any`, so that no backend is needed to check types.
+Tensor = Any
+
+# The smallest normal float32: the logarithm of a smaller one is -inf on
+# backends that flush subnormal numbers to zero.
+_TINY = float(np.finfo("float32").tiny)
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """One output of both models, ready for losses and temperatures.
+
+    Args:
+        teacher: The teacher's logits, float32, shape `(batch, ..., classes)`.
+            No gradient flows into them.
+        student: The student's logits, of the same shape.
+        labels: `None`, class indices of shape `(batch, ...)`, or
+            probabilities of shape `(batch, ..., classes)`.
+        weights: One weight for each example or token, shape `(batch, ...)`,
+            float32. Masked and padded entries weigh 0.
+    """
+
+    teacher: Tensor
+    student: Tensor
+    labels: Tensor | None
+    weights: Tensor
+
+    @functools.cached_property
+    def gap(self) -> Tensor:
+        """How far the student is behind, in nats, at temperature 1.
+
+        The mean of `CE(student, labels) - CE(teacher, labels)` over the
+        entries that weigh something, without a gradient; 0 without labels.
+        """
+        if self.labels is None:
+            return ops.zeros((), dtype=self.student.dtype)
+        student = ops.stop_gradient(self.student)
+        behind = cross_entropy(student, self.labels) - cross_entropy(
+            self.teacher, self.labels
+        )
+        counted = ops.cast(ops.not_equal(self.weights, 0), behind.dtype)
+        return weighted_mean(behind, counted)
+
+
+def promote(outputs: Tensor) -> Tensor:
+    """Casts to float32, or leaves float64 alone."""
+    dtype = keras.backend.standardize_dtype(outputs.dtype)
+    return outputs if dtype == "float64" else ops.cast(outputs, "float32")
+
+
+def to_logits(outputs: Tensor, *, from_logits: bool) -> Tensor:
+    """Returns the logits of a model's output.
+
+    Args:
+        outputs: Logits or probabilities, shape `(batch, ..., classes)`. A
+            single class is the positive one of two.
+        from_logits: Whether `outputs` are logits.
+
+    Returns:
+        Logits, float32 or wider, with at least two classes. The logarithm of
+        probabilities is such a set of logits: softened, it gives the same
+        distributions.
+    """
+    outputs = promote(outputs)
+    if from_logits:
+        if outputs.shape[-1] == 1:
+            return ops.concatenate([ops.zeros_like(outputs), outputs], axis=-1)
+        return outputs
+    if outputs.shape[-1] == 1:
+        outputs = ops.concatenate([1 - outputs, outputs], axis=-1)
+    return ops.log(ops.maximum(outputs, _TINY))
+
+
+def to_labels(labels: Tensor, outputs: Tensor) -> Tensor:
+    """Returns class indices or probabilities that fit a model's output.
+
+    Args:
+        labels: Class indices of shape `(batch, ...)` or `(batch, ..., 1)`,
+            or one-hot or soft labels of shape `(batch, ..., classes)`.
+        outputs: The model's output, shape `(batch, ..., classes)`.
+
+    Returns:
+        Class indices, int32, of shape `(batch, ...)`, or probabilities,
+        float32, of shape `(batch, ..., max(classes, 2))`.
+
+    Raises:
+        ValueError: If the shape of `labels` fits neither.
+    """
+    *entries, classes = outputs.shape
+    shape = tuple(labels.shape)
+    if _same(shape, (*entries, 1)):
+        labels, shape = ops.squeeze(labels, axis=-1), shape[:-1]
+    if _same(shape, tuple(entries)):
+        if classes > 1:
+            return ops.cast(labels, "int32")
+        positive = ops.cast(labels, "float32")
+        return ops.stack([1 - positive, positive], axis=-1)
+    if _same(shape, tuple(outputs.shape)):
+        return ops.cast(labels, "float32")
+    sparse, one_hot = show(entries), show((*entries, classes))
+    raise ValueError(
+        f"`y` must hold class indices of shape {sparse} or one-hot labels of "
+        f"shape {one_hot}, to fit the student's output of shape "
+        f"{show(outputs.shape)}. Received: y.shape={show(shape)}"
+    )
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Computes the cross entropy of logits with labels.
+
+    Args:
+        logits: Shape `(batch, ..., classes)`.
+        labels: Class indices of shape `(batch, ...)`, or probabilities of
+            the shape of `logits`.
+
+    Returns:
+        One value for each example or token, in nats, shape `(batch, ...)`.
+    """
+    log_probs = ops.log_softmax(logits, axis=-1)
+    if len(labels.shape) == len(logits.shape):
+        return -ops.sum(labels * log_probs, axis=-1)
+    index = ops.expand_dims(labels, axis=-1)  # (batch, ..., 1)
+    return -ops.squeeze(ops.take_along_axis(log_probs, index, axis=-1), axis=-1)
+
+
+def read_labels(
+    labels: Tensor, outputs: Tensor, ignore: int | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Reads one output's labels, so that bad ones can do no harm.
+
+    Args:
+        labels: As for `to_labels`.
+        outputs: The student's output, shape `(batch, ..., classes)`.
+        ignore: A class index that means "no label", or `None`.
+
+    Returns:
+        The labels as `to_labels` gives them, with 0 for an index that names
+        no class; which entries hold such an index, shape `(batch, ...)`; and
+        which hold `ignore`, of the same shape.
+    """
+    read = to_labels(labels, outputs)
+    if len(read.shape) == len(outputs.shape):
+        nothing = ops.zeros(ops.shape(outputs)[:-1], dtype="bool")
+        return read, nothing, nothing
+    bad = ops.logical_or(
+        ops.less(read, 0), ops.greater_equal(read, outputs.shape[-1])
+    )
+    ignored = ops.equal(read, -1 if ignore is None else ignore)
+    if ignore is None:
+        ignored = ops.zeros_like(bad)
+    safe = ops.where(bad, 0, read)
+    return safe, ops.logical_and(bad, ops.logical_not(ignored)), ignored
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Reduces values to `sum(weight * value) / count(weight != 0)`.
+
+    Entries of weight 0 count nowhere, whatever their value. With weights of
+    0 and 1 this is the mean over the entries that count, so that padding
+    changes nothing. Where no entry counts the result is 0.
+
+    Args:
+        values: Shape `(batch, ...)`.
+        weights: Of the same shape.
+
+    Returns:
+        A scalar.
+    """
+    counts = ops.not_equal(weights, 0)
+    total = ops.sum(ops.where(counts, values * weights, 0.0))
+    count = ops.sum(ops.cast(counts, values.dtype))
+    return total / ops.maximum(count, 1.0)
+
+
+@keras.saving.register_keras_serializable(package="keras_dts")
+class EntryWeights(keras.layers.Layer):
+    """Turns sample weights and Keras's mask into one weight per entry.
+
+    A layer, because layers are what Keras hands its masks to.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(dtype="float32", autocast=False, **kwargs)
+        self.supports_masking = True
+
+    def call(
+        self,
+        outputs: Tensor,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        outputs_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Returns weights of shape `(batch, ...)` for `(batch, ..., classes)`.
+
+        Keras fills in `mask` when there is one tensor argument and
+        `outputs_mask` when there are two.
+        """
+        weights = ops.ones(ops.shape(outputs)[:-1], dtype="float32")
+        mask = outputs_mask if mask is None else mask
+        if mask is not None:
+            weights = weights * ops.cast(mask, "float32")
+        if sample_weight is not None:
+            weights = weights * align(sample_weight, weights)
+        return weights
+
+
+def align(sample_weight: Tensor, entries: Tensor) -> Tensor:
+    """Gives `sample_weight` the rank of `entries`, so that it broadcasts."""
+    sample_weight = ops.cast(sample_weight, "float32")
+    while len(sample_weight.shape) > len(entries.shape):
+        if sample_weight.shape[-1] != 1:
+            raise ValueError(
+                "`sample_weight` must have one value for each example or "
+                f"token, shape {show(entries.shape)}. Received: "
+                f"sample_weight.shape={show(sample_weight.shape)}"
+            )
+        sample_weight = ops.squeeze(sample_weight, axis=-1)
+    while len(sample_weight.shape) < len(entries.shape):
+        sample_weight = ops.expand_dims(sample_weight, axis=-1)
+    return sample_weight
+
+
+def gives_probabilities(model: keras.Model, index: int) -> bool:
+    """Says whether an output of a model ends in a softmax.
+
+    What cannot be recognised, in a subclassed model above all, counts as
+    logits. A single unit that ends in a sigmoid counts as a softmax.
+
+    Args:
+        model: A built Keras model.
+        index: Which output, in the order of `keras.tree.flatten`.
+
+    Raises:
+        ValueError: If the output is a row of sigmoids: labels that may all
+            be true have no distribution to soften.
+    """
+    outputs = getattr(model, "outputs", None)
+    if not outputs:
+        return False
+    output = outputs[index]
+    layer = _producer(model, output)
+    if isinstance(layer, keras.Model):
+        inner = [o is output for o in keras.tree.flatten(layer.output)]
+        return gives_probabilities(layer, max(inner.index(True), 0))
+    activation = getattr(layer, "activation", None)
+    if activation is keras.activations.sigmoid:
+        if output.shape[-1] > 1:
+            raise ValueError(
+                f"The output {layer.name!r} of {model.name!r} is a row of "
+                f"{output.shape[-1]} sigmoids, which is no distribution over "
+                "classes to soften. Skip it with `None` in "
+                "`distillation_losses`, or use another loss for it."
+            )
+        return True
+    return isinstance(layer, keras.layers.Softmax) or (
+        activation is keras.activations.softmax
+    )
+
+
+def _producer(model: keras.Model, output: Any) -> Any:
+    for layer in reversed(model.layers):
+        try:
+            if any(output is o for o in keras.tree.flatten(layer.output)):
+                return layer
+        except (AttributeError, ValueError):
+            continue  # a layer used more than once has no single output
+    return None
+
+
+def _same(shape: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    return len(shape) == len(other) and all(
+        a is None or b is None or a == b
+        for a, b in zip(shape, other, strict=True)
+    )
+
+
+def show(shape: Any) -> str:
+    """Shows a shape, with `batch` for an unknown first size."""
+    sizes = ["?" if size is None else str(size) for size in shape]
+    if sizes and sizes[0] == "?":
+        sizes[0] = "batch"
+    return "(" + ", ".join(sizes) + ("," if len(sizes) == 1 else "") + ")"

@@ -1,0 +1,147 @@
+"""What every distillation loss on logits promises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_dts.checks import check_number
+from keras_dts.logits import Head, Tensor, promote, weighted_mean
+from keras_dts.temperatures.base import Temperature, Temperatures
+from keras_dts.temperatures.dynamic import DynamicTemperature
+
+# What a loss and a distiller soften with when nothing else is said.
+DEFAULT_TEMPERATURE = 4.0
+
+
+def to_policy(temperature: float | Temperature) -> Temperature:
+    """Returns a policy as it is, and a number as the policy that holds it.
+
+    Raises:
+        ValueError: If `temperature` is neither, or is not positive.
+    """
+    if isinstance(temperature, Temperature):
+        return temperature
+    try:
+        check_number("temperature", temperature, above=0.0)
+    except ValueError as error:
+        raise ValueError(
+            "`temperature` must be a positive number or a "
+            "`keras_dts.temperatures.Temperature`. Received: "
+            f"temperature={temperature!r}"
+        ) from error
+    value = float(temperature)
+    return DynamicTemperature(value, minimum=value, maximum=value)
+
+
+class LogitDistillation(keras.distillation.DistillationLoss):
+    """A divergence between the softened answers of teacher and student.
+
+    Abstract. A subclass implements `divergence`, one value per example or
+    token in nats; the softening, the scale that keeps the gradients' size
+    (T² in most methods), masks, weights and the mean are done here and in
+    `keras_dts.Distiller`, once for all losses.
+
+    Args:
+        temperature: `None` takes the distiller's policy (outside a
+            `keras_dts.Distiller`, the constant 4). A positive number or a
+            `keras_dts.temperatures.Temperature` is the loss's own.
+
+    Raises:
+        ValueError: If `temperature` is not positive.
+    """
+
+    def __init__(self, temperature: float | Temperature | None = None) -> None:
+        self.temperature = (
+            None if temperature is None else to_policy(temperature)
+        )
+
+    def divergence(
+        self,
+        teacher_log_probs: Tensor,
+        student_log_probs: Tensor,
+        labels: Tensor | None,
+    ) -> Tensor:
+        """Returns the divergence, in nats, shape `(batch, ...)`.
+
+        Args:
+            teacher_log_probs: The teacher's softened log probabilities,
+                shape `(batch, ..., classes)`.
+            student_log_probs: The student's, of the same shape.
+            labels: `None`, class indices of shape `(batch, ...)`, or
+                probabilities of shape `(batch, ..., classes)`.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must implement `divergence`."
+        )
+
+    def values(self, head: Head, temperatures: Temperatures) -> Tensor:
+        """Returns the scaled loss of each example or token.
+
+        Args:
+            head: One output of both models.
+            temperatures: What the policy answered for it.
+
+        Returns:
+            Shape `(batch, ...)`.
+        """
+        value = self.divergence(
+            _soften(head.teacher, temperatures.teacher),
+            _soften(head.student, temperatures.student),
+            head.labels,
+        )
+        return temperatures.scale * value
+
+    def compute_loss(
+        self,
+        teacher_outputs: Tensor,
+        student_outputs: Tensor,
+        labels: Tensor | None = None,
+        mask: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Returns the mean loss, for use without `keras_dts.Distiller`.
+
+        Args:
+            teacher_outputs: Logits of shape `(batch, ..., classes)`.
+            student_outputs: Logits of the same shape.
+            labels: `None`, class indices of shape `(batch, ...)`, or
+                probabilities of the shape of the logits.
+            mask: `None`, or shape `(batch, ...)`, false or 0 for entries
+                that do not count.
+            **kwargs: Not used.
+
+        Returns:
+            A scalar: the mean over the entries that count.
+        """
+        policy = self.temperature or to_policy(DEFAULT_TEMPERATURE)
+        teacher = promote(ops.convert_to_tensor(teacher_outputs))
+        student = promote(ops.convert_to_tensor(student_outputs))
+        weights = ops.ones(ops.shape(student)[:-1]) if mask is None else mask
+        weights = ops.cast(weights, student.dtype)
+        head = Head(ops.stop_gradient(teacher), student, labels, weights)
+        (temperatures,) = policy.heads([head], training=False)
+        return weighted_mean(self.values(head, temperatures), weights)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            "temperature": self.temperature
+            and keras.saving.serialize_keras_object(self.temperature)
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> LogitDistillation:
+        """Makes the loss that `get_config` described."""
+        temperature = config["temperature"]
+        if isinstance(temperature, dict):
+            temperature = keras.saving.deserialize_keras_object(temperature)
+        return cls(**{**config, "temperature": temperature})
+
+
+def _soften(logits: Tensor, temperature: Tensor) -> Tensor:
+    if len(temperature.shape) > 0:
+        temperature = ops.expand_dims(temperature, axis=-1)  # (batch, ..., 1)
+    return ops.log_softmax(logits / temperature, axis=-1)

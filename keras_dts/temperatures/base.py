@@ -1,0 +1,89 @@
+"""What every temperature policy promises."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from keras_dts.logits import Head, Tensor
+
+
+class Temperatures(NamedTuple):
+    """What a policy answers for one output.
+
+    Each is a scalar, or one value per example or token, shape
+    `(batch, ...)`.
+
+    Attributes:
+        teacher: Divides the teacher's logits.
+        student: Divides the student's logits.
+        scale: Multiplies the loss, so that its gradients keep their size
+            when the temperature moves: teacher times student unless the
+            method says otherwise.
+    """
+
+    teacher: Tensor
+    student: Tensor
+    scale: Tensor
+
+
+class Temperature(keras.layers.Layer):
+    """The temperature a distillation loss softens its logits with.
+
+    Abstract. A policy is a layer, so that what it remembers is saved, and is
+    seen by every backend. It implements `heads`, or only `of` where each
+    output is answered by itself. With `training=False` nothing changes.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        # Temperatures multiply float32 logits, whatever the models' policy.
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(autocast=False, **kwargs)
+
+    def call(
+        self,
+        teacher_logits: Tensor,
+        student_logits: Tensor,
+        labels: Tensor | None = None,
+        mask: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Temperatures:
+        """Returns the temperatures for one output.
+
+        Args:
+            teacher_logits: Shape `(batch, ..., classes)`.
+            student_logits: Of the same shape.
+            labels: `None`, class indices of shape `(batch, ...)`, or
+                probabilities of the shape of the logits.
+            mask: `None`, or shape `(batch, ...)`, false or 0 for entries
+                that do not count.
+            training: Whether the policy may change its state.
+
+        Returns:
+            `Temperatures(teacher, student, scale)`.
+        """
+        if mask is None:
+            mask = ops.ones(ops.shape(student_logits)[:-1])
+        head = Head(
+            ops.stop_gradient(teacher_logits),
+            student_logits,
+            labels,
+            ops.cast(mask, "float32"),
+        )
+        return self.heads([head], training=bool(training))[0]
+
+    def heads(self, heads: list[Head], *, training: bool) -> list[Temperatures]:
+        """Returns the temperatures for all outputs of one step.
+
+        Called once in each training step, also for models with several
+        outputs, so that a policy with a state advances by one step.
+        """
+        return [self.of(head, training=training) for head in heads]
+
+    def of(self, head: Head, *, training: bool) -> Temperatures:
+        """Returns the temperatures for one output. Subclasses write this."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must implement `of` or `heads`."
+        )

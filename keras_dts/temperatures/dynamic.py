@@ -1,0 +1,238 @@
+"""DTS: a cosine, scaled by how far the student is behind the teacher."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_dts.checks import check_choice, check_number
+from keras_dts.logits import Head, Tensor
+from keras_dts.temperatures.base import Temperature, Temperatures
+
+
+def no_scale(gap: Tensor) -> Tensor:
+    """Ignores the gap: the temperature is the cosine alone."""
+    return ops.ones_like(gap)
+
+
+def reference_scale(gap: Tensor) -> Tensor:
+    """Scales as published: `g / (g - 1)` above 1 nat, 1.35 where that is > 2.
+
+    It is 1 for gaps up to 1, and jumps at gaps of 1 and 2.
+    """
+    behind = ops.greater(gap, 1.0)
+    # Where the gap is 1 or less the quotient is not used; 2 keeps it finite.
+    safe = ops.where(behind, gap, 2.0)
+    ratio = safe / (safe - 1.0)
+    ratio = ops.where(ops.greater(ratio, 2.0), 1.35, ratio)
+    return ops.where(behind, ratio, 1.0)
+
+
+def smooth_scale(gap: Tensor) -> Tensor:
+    """Scales by `1 + g / (1 + g)`, continuous and never decreasing."""
+    gap = ops.maximum(gap, 0.0)
+    return 1.0 + gap / (1.0 + gap)
+
+
+_SCALES: dict[str | None, Callable[[Tensor], Tensor]] = {
+    None: no_scale,
+    "reference": reference_scale,
+    "smooth": smooth_scale,
+}
+
+
+@keras.saving.register_keras_serializable(package="keras_dts")
+class DynamicTemperature(Temperature):
+    """Moves one temperature along a cosine, scaled by the loss gap (DTS).
+
+    ```
+    target = initial * (1 + cos(curve * pi * progress)) / 2 * scale(gap)
+    temperature = momentum * temperature
+                  + (1 - momentum) * clip(target, minimum, maximum)
+    ```
+
+    With `initial = minimum = maximum` the temperature is that constant.
+    Otherwise `progress` has to move from 0 to 1 over the training: the
+    callback `keras_dts.DTS` does that, and `Distiller.fit` adds it.
+
+    The gap is the student's cross entropy minus the teacher's, in nats, at
+    temperature 1, positive while the student is behind; without labels it is
+    0. A gap that is NaN or infinite counts as 0.
+
+    Args:
+        initial: The temperature at the start. Positive.
+        minimum: The lowest target. Positive.
+        maximum: The highest target, at least `minimum`.
+        momentum: The share of the old temperature in the new one, for each
+            step, in `[0, 1)`.
+        curve: How much of the cosine's half period the training covers.
+            Positive; above 1 the temperature rises again near the end.
+        gap_scale: `"reference"` is the published rule, which scales only
+            above a gap of 1 nat; `"smooth"` is `1 + g / (1 + g)` for
+            `g = max(gap, 0)`; `None` ignores the gap.
+        update: `"before"` uses a step's gap for the same step's loss,
+            `"after"` for the next one's (as the published vision code does).
+        granularity: `"epoch"` holds the cosine inside an epoch (published),
+            `"step"` moves it with every step.
+
+    Raises:
+        ValueError: If a value is out of its range.
+
+    Example:
+
+    >>> import keras_dts
+    >>> policy = keras_dts.DynamicTemperature(8.0, minimum=2.0, maximum=8.0)
+    >>> policy.progress.assign(0.5)  # doctest: +SKIP
+    >>> [round(float(policy.update(gap)), 3) for gap in (3.0, 0.0)]
+    [8.0, 8.0]
+
+    Reference:
+        Ul Islam et al., Dynamic Temperature Scheduler for Knowledge
+        Distillation, arXiv 2511.13767, 2025.
+    """
+
+    def __init__(
+        self,
+        initial: float = 4.0,
+        minimum: float = 2.0,
+        maximum: float = 4.0,
+        momentum: float = 0.9,
+        curve: float = 1.0,
+        gap_scale: str | None = "reference",
+        update: str = "before",
+        granularity: str = "epoch",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_bounds(initial, minimum, maximum)
+        check_number("curve", curve, above=0.0)
+        check_number("momentum", momentum, low=0.0, below=1.0)
+        check_choice("gap_scale", gap_scale, list(_SCALES))
+        check_choice("update", update, ["before", "after"])
+        check_choice("granularity", granularity, ["epoch", "step"])
+        self.momentum = momentum
+        self.curve = curve
+        self.gap_scale = gap_scale
+        self.update_order = update
+        self.granularity = granularity
+        self.initial = self._scalar("initial", initial)
+        self.minimum = self._scalar("minimum", minimum)
+        self.maximum = self._scalar("maximum", maximum)
+        self.temperature = self._scalar("temperature", initial)
+        self.progress = self._scalar("progress", 0.0)
+        # How far one step moves `progress`; 0 unless granularity is "step".
+        self.progress_per_step = self._scalar("progress_per_step", 0.0)
+        self.built = True
+
+    def _scalar(self, name: str, value: float) -> Any:
+        return self.add_weight(
+            name=name,
+            shape=(),
+            initializer=keras.initializers.Constant(value),
+            trainable=False,
+            aggregation="mean",
+        )
+
+    def build(self, *shapes: Any, **named_shapes: Any) -> None:
+        """Does nothing: the state has no shape to wait for."""
+
+    @property
+    def bounds(self) -> tuple[float, float, float]:
+        """The initial, lowest and highest temperature, as floats."""
+        variables = (self.initial, self.minimum, self.maximum)
+        # By way of `str`: 3.3 comes back as 3.3, not as 3.299999952316284.
+        initial, minimum, maximum = (
+            float(str(ops.convert_to_numpy(v))) for v in variables
+        )
+        return initial, minimum, maximum
+
+    @property
+    def constant(self) -> bool:
+        """Whether the bounds leave the temperature no room to move."""
+        return len(set(self.bounds)) == 1
+
+    def set_bounds(
+        self, initial: float, minimum: float, maximum: float
+    ) -> None:
+        """Sets the bounds, and starts anew from `initial` if they are new.
+
+        Bounds that are the ones in force leave the temperature where it is,
+        so that a resumed or continued training goes on from there.
+        """
+        check_bounds(initial, minimum, maximum)
+        new = (initial, minimum, maximum)
+        if np.array_equal(np.float32(new), np.float32(self.bounds)):
+            return
+        for variable, value in zip(
+            (self.initial, self.minimum, self.maximum), new, strict=True
+        ):
+            variable.assign(value)
+        self.temperature.assign(initial)
+
+    def update(self, gap: Tensor) -> Tensor:
+        """Advances the temperature by one step.
+
+        Args:
+            gap: The student's cross entropy minus the teacher's on this
+                step's batch, a scalar in nats.
+
+        Returns:
+            The new temperature, a scalar.
+        """
+        gap = ops.cast(gap, self.temperature.dtype)
+        gap = ops.where(ops.isfinite(gap), gap, 0.0)
+        progress = ops.minimum(self.progress + self.progress_per_step, 1.0)
+        cosine = 0.5 * (1.0 + ops.cos(self.curve * math.pi * progress))
+        target = self.initial * cosine * _SCALES[self.gap_scale](gap)
+        target = ops.clip(target, self.minimum.value, self.maximum.value)
+        new = self.momentum * self.temperature + (1 - self.momentum) * target
+        self.progress.assign(progress)
+        self.temperature.assign(new)
+        return new
+
+    def heads(self, heads: list[Head], *, training: bool) -> list[Temperatures]:
+        """Answers every output with the one temperature.
+
+        The mean of the outputs' gaps drives it.
+        """
+        used = ops.convert_to_tensor(self.temperature)
+        if training:
+            gap = sum(head.gap for head in heads) / len(heads)
+            new = self.update(gap)
+            used = new if self.update_order == "before" else used
+        return [Temperatures(used, used, used * used)] * len(heads)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments, with the bounds in force."""
+        initial, minimum, maximum = self.bounds
+        return {
+            **super().get_config(),
+            "initial": initial,
+            "minimum": minimum,
+            "maximum": maximum,
+            "momentum": self.momentum,
+            "curve": self.curve,
+            "gap_scale": self.gap_scale,
+            "update": self.update_order,
+            "granularity": self.granularity,
+        }
+
+
+def check_bounds(initial: float, minimum: float, maximum: float) -> None:
+    """Raises unless all are positive and `minimum` is at most `maximum`."""
+    for name, value in (
+        ("initial", initial),
+        ("minimum", minimum),
+        ("maximum", maximum),
+    ):
+        check_number(name, value, above=0.0)
+    if minimum > maximum:
+        raise ValueError(
+            "`minimum` must be at most `maximum`. Received: "
+            f"minimum={minimum}, maximum={maximum}"
+        )
