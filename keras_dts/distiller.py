@@ -22,6 +22,7 @@ from keras_dts.logits import (
     Tensor,
     gives_probabilities,
     weighted_mean,
+    wide,
 )
 from keras_dts.losses.base import DEFAULT_TEMPERATURE, to_policy
 from keras_dts.losses.kd import KD
@@ -188,7 +189,7 @@ class Distiller(keras.Model):
         self.faults = self.add_weight(
             name="faults",
             shape=(2,),
-            dtype="float32",
+            dtype=wide(),
             initializer="zeros",
             trainable=False,
             aggregation="mean",
@@ -452,8 +453,8 @@ class Distiller(keras.Model):
 
     def _penalties(self) -> Tensor:
         """Returns the student's regularizers and `add_loss`."""
-        penalties = [ops.sum(ops.cast(p, "float32")) for p in self.losses]
-        return sum(penalties, ops.zeros(()))
+        penalties = [ops.sum(ops.cast(p, wide())) for p in self.losses]
+        return sum(penalties, ops.zeros((), dtype=wide()))
 
     def _now(self, weight: float | Schedule) -> Any:
         return weight(self.step) if isinstance(weight, Schedule) else weight

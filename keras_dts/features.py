@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_dts.logits import Tensor
+from keras_dts.logits import Tensor, wide
 
 
 def find_layer(model: keras.Model, path: str, argument: str) -> keras.Layer:
@@ -107,7 +107,7 @@ class Projector(keras.layers.Layer):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(dtype="float32", autocast=False, **kwargs)
+        super().__init__(dtype=wide(), autocast=False, **kwargs)
         self.dense: keras.layers.Dense | None = None
 
     def build(

@@ -14,6 +14,7 @@ from keras_dts.logits import (
     read_labels,
     show,
     to_logits,
+    wide,
 )
 
 
@@ -65,7 +66,7 @@ def prepare(
         entry_weights: Makes weights of masks and sample weights.
     """
     heads: list[Head | None] = []
-    faults = [ops.zeros((2,))]
+    faults = [ops.zeros((2,), dtype=wide())]
     all_labels = one_for_each(y, student)
     for i, (theirs, ours, labels, weight, reading) in enumerate(
         zip(
@@ -101,7 +102,7 @@ def _head(
     weights: Tensor,
     reading: Reading,
 ) -> tuple[Head, Tensor]:
-    label_fault = ops.zeros(())
+    label_fault = ops.zeros((), dtype=wide())
     safe = None
     if labels is not None:
         safe, bad, ignored = read_labels(labels, student, reading.ignore)
@@ -123,7 +124,7 @@ def _head(
 def _any(flags: Tensor, weights: Tensor) -> Tensor:
     """Returns 1 if a flag is up at an entry that weighs something, else 0."""
     counted = ops.logical_and(flags, ops.not_equal(weights, 0))
-    return ops.cast(ops.any(counted), "float32")
+    return ops.cast(ops.any(counted), wide())
 
 
 def _restored(safe: Tensor, labels: Tensor, ignore: int | None) -> Tensor:

@@ -54,10 +54,17 @@ class Head:
         return weighted_mean(behind, counted)
 
 
+def wide() -> str:
+    """Returns the dtype that losses are computed in.
+
+    At least float32, whatever the models compute in.
+    """
+    return "float64" if keras.config.floatx() == "float64" else "float32"
+
+
 def promote(outputs: Tensor) -> Tensor:
-    """Casts to float32, or leaves float64 alone."""
-    dtype = keras.backend.standardize_dtype(outputs.dtype)
-    return outputs if dtype == "float64" else ops.cast(outputs, "float32")
+    """Casts a model's outputs to the dtype that losses are computed in."""
+    return ops.cast(outputs, wide())
 
 
 def to_logits(outputs: Tensor, *, from_logits: bool) -> Tensor:
@@ -105,10 +112,10 @@ def to_labels(labels: Tensor, outputs: Tensor) -> Tensor:
     if _same(shape, tuple(entries)):
         if classes > 1:
             return ops.cast(labels, "int32")
-        positive = ops.cast(labels, "float32")
+        positive = ops.cast(labels, wide())
         return ops.stack([1 - positive, positive], axis=-1)
     if _same(shape, tuple(outputs.shape)):
-        return ops.cast(labels, "float32")
+        return ops.cast(labels, wide())
     sparse, one_hot = show(entries), show((*entries, classes))
     raise ValueError(
         f"`y` must hold class indices of shape {sparse} or one-hot labels of "
@@ -192,7 +199,7 @@ class EntryWeights(keras.layers.Layer):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(dtype="float32", autocast=False, **kwargs)
+        super().__init__(dtype=wide(), autocast=False, **kwargs)
         self.supports_masking = True
 
     def call(
@@ -207,10 +214,10 @@ class EntryWeights(keras.layers.Layer):
         Keras fills in `mask` when there is one tensor argument and
         `outputs_mask` when there are two.
         """
-        weights = ops.ones(ops.shape(outputs)[:-1], dtype="float32")
+        weights = ops.ones(ops.shape(outputs)[:-1], dtype=wide())
         mask = outputs_mask if mask is None else mask
         if mask is not None:
-            weights = weights * ops.cast(mask, "float32")
+            weights = weights * ops.cast(mask, wide())
         if sample_weight is not None:
             weights = weights * align(sample_weight, weights)
         return weights
@@ -218,7 +225,7 @@ class EntryWeights(keras.layers.Layer):
 
 def align(sample_weight: Tensor, entries: Tensor) -> Tensor:
     """Gives `sample_weight` the rank of `entries`, so that it broadcasts."""
-    sample_weight = ops.cast(sample_weight, "float32")
+    sample_weight = ops.cast(sample_weight, wide())
     while len(sample_weight.shape) > len(entries.shape):
         if sample_weight.shape[-1] != 1:
             raise ValueError(

@@ -19,6 +19,7 @@ from keras_dts.logits import (
     align,
     promote,
     weighted_mean,
+    wide,
 )
 from keras_dts.losses.base import LogitDistillation
 from keras_dts.losses.kd import KD
@@ -63,7 +64,7 @@ class Term(keras.layers.Layer):
     uses_temperature = False
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(dtype="float32", autocast=False, **kwargs)
+        super().__init__(dtype=wide(), autocast=False, **kwargs)
         self.projectors: list[Projector] = []
         self.built = True
 

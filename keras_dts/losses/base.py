@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_dts.checks import check_number
-from keras_dts.logits import Head, Tensor, promote, weighted_mean
+from keras_dts.logits import Head, Tensor, promote, weighted_mean, wide
 from keras_dts.temperatures.base import Temperature, Temperatures
 from keras_dts.temperatures.dynamic import DynamicTemperature
 
@@ -120,7 +120,7 @@ class LogitDistillation(keras.distillation.DistillationLoss):
         teacher = promote(ops.convert_to_tensor(teacher_outputs))
         student = promote(ops.convert_to_tensor(student_outputs))
         weights = ops.ones(ops.shape(student)[:-1]) if mask is None else mask
-        weights = ops.cast(weights, student.dtype)
+        weights = ops.cast(weights, wide())
         head = Head(ops.stop_gradient(teacher), student, labels, weights)
         (temperatures,) = policy.heads([head], training=False)
         return weighted_mean(self.values(head, temperatures), weights)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_dts.logits import Head, Tensor
+from keras_dts.logits import Head, Tensor, promote, wide
 
 
 class Temperatures(NamedTuple):
@@ -39,8 +39,9 @@ class Temperature(keras.layers.Layer):
 
     def __init__(self, **kwargs: Any) -> None:
         # Temperatures multiply float32 logits, whatever the models' policy.
-        kwargs.setdefault("dtype", "float32")
+        kwargs.setdefault("dtype", wide())
         super().__init__(autocast=False, **kwargs)
+        self.supports_masking = True
 
     def call(
         self,
@@ -67,12 +68,15 @@ class Temperature(keras.layers.Layer):
         if mask is None:
             mask = ops.ones(ops.shape(student_logits)[:-1])
         head = Head(
-            ops.stop_gradient(teacher_logits),
-            student_logits,
+            ops.stop_gradient(promote(teacher_logits)),
+            promote(student_logits),
             labels,
-            ops.cast(mask, "float32"),
+            ops.cast(mask, wide()),
         )
         return self.heads([head], training=bool(training))[0]
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        """Returns nothing: temperatures have no mask."""
 
     def heads(self, heads: list[Head], *, training: bool) -> list[Temperatures]:
         """Returns the temperatures for all outputs of one step.

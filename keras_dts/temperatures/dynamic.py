@@ -200,7 +200,8 @@ class DynamicTemperature(Temperature):
 
         The mean of the outputs' gaps drives it.
         """
-        used = ops.convert_to_tensor(self.temperature)
+        # A copy: on torch and TensorFlow the update would change it too.
+        used = ops.copy(self.temperature.value)
         if training:
             gap = sum(head.gap for head in heads) / len(heads)
             new = self.update(gap)

@@ -1,0 +1,42 @@
+"""Settings for all tests: one process tests one backend."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Two devices on the CPU, for the tests of several replicas.
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+
+import keras
+import pytest
+
+BACKENDS = ("jax", "tensorflow", "torch")
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(cpu, two)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out what another backend's process runs."""
+    others = set(BACKENDS) - {keras.backend.backend()}
+    mine = keras.backend.backend()
+    elsewhere = [
+        item
+        for item in items
+        if any(item.get_closest_marker(name) for name in others)
+        and not item.get_closest_marker(mine)
+    ]
+    config.hook.pytest_deselected(items=elsewhere)
+    items[:] = [item for item in items if item not in elsewhere]
+
+
+@pytest.fixture(autouse=True)
+def _clean_state():
+    """Gives each test the same seed, and clears what the last one left."""
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(1234)
+    yield
+    keras.config.set_dtype_policy("float32")

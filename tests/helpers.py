@@ -1,0 +1,93 @@
+"""Small models, data and gradients that the tests share."""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+BACKEND = keras.backend.backend()
+
+
+def crossentropy(**kwargs):
+    return keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, **kwargs
+    )
+
+
+def blobs(examples=64, width=8, classes=3, seed=0):
+    """Data with something to learn: labels from a random linear map."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(examples, width)).astype("float32")
+    y = np.argmax(x @ rng.normal(size=(width, classes)), axis=-1)
+    return x, y.astype("int32")
+
+
+def mlp(
+    hidden=6,
+    classes=3,
+    seed=0,
+    width=8,
+    activation=None,
+    regularizer=None,
+    **kwargs,
+):
+    """Two dense layers, `feat` and `out`, with weights drawn by NumPy."""
+    inputs = keras.Input((width,))
+    x = layers.Dense(
+        hidden,
+        activation="relu",
+        name="feat",
+        kernel_regularizer=regularizer,
+    )(inputs)
+    outputs = layers.Dense(classes, activation=activation, name="out")(x)
+    model = keras.Model(inputs, outputs, **kwargs)
+    return randomize(model, seed)
+
+
+def randomize(model, seed=0, scale=0.5):
+    """Draws all weights by NumPy, so that backends agree."""
+    rng = np.random.default_rng(seed)
+    model.set_weights(
+        [scale * rng.normal(size=w.shape) for w in model.get_weights()]
+    )
+    return model
+
+
+def copies(model):
+    return [np.array(w) for w in model.get_weights()]
+
+
+def moved(model, before):
+    return max(
+        (
+            float(np.max(np.abs(now - then), initial=0.0))
+            for now, then in zip(model.get_weights(), before, strict=True)
+        ),
+        default=0.0,
+    )
+
+
+def value_and_grad(function, x):
+    """Returns a scalar function's value and gradient, as NumPy."""
+    if BACKEND == "jax":
+        import jax
+
+        value, grad = jax.value_and_grad(function)(ops.convert_to_tensor(x))
+    elif BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.convert_to_tensor(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = function(x)
+        grad = tape.gradient(value, x)
+        grad = ops.zeros_like(x) if grad is None else grad
+    else:
+        x = ops.convert_to_tensor(x).requires_grad_(True)
+        value = function(x)
+        value.backward()
+        grad = x.grad
+    return ops.convert_to_numpy(value), ops.convert_to_numpy(grad)
+
+
+def number(x):
+    return float(ops.convert_to_numpy(x))
