@@ -260,9 +260,10 @@ def _missing_fashion_mnist_files(source: str | os.PathLike[str]) -> list[str]:
 
 def _scale(images: npt.NDArray[Any], highest: int) -> npt.NDArray[np.float32]:
     # One pass, because a copy of Tiny-ImageNet in float32 is 5 GB.
-    return np.divide(
+    scaled: npt.NDArray[np.float32] = np.divide(
         images, np.float32(highest), dtype=np.float32, casting="same_kind"
     )
+    return scaled
 
 
 def _require_tfds(name: str) -> Any:

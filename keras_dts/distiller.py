@@ -220,14 +220,11 @@ class Distiller(keras.Model):
 
     def _look_at_models(self) -> None:
         """Builds and checks what can be, before any data are seen."""
-        inputs = [
-            getattr(m, "inputs", None) for m in (self.student, self.teacher)
-        ]
-        if all(inputs):
-            self.compute_output_spec(
-                _Pair(self.student.input, self.teacher.input)
-            )
-            self.built = True
+        if self.student.built and self.teacher.built:
+            pair = _Pair(_known_input(self.student), _known_input(self.teacher))
+            if None not in pair:
+                self.compute_output_spec(pair)
+            self.built = self._complete
 
     def build(self, *shapes: Any, **named_shapes: Any) -> None:
         """Does nothing: the models build themselves when they are called."""
@@ -544,6 +541,17 @@ class Distiller(keras.Model):
             return self.get_metrics_result()
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Returns the logs of the metrics that have seen something."""
+        logs: dict[str, Any] = {}
+        for metric in self.metrics:
+            # The metrics of `compile` stay unbuilt as long as no labels come.
+            if getattr(metric, "built", True):
+                result = metric.result()
+                named = isinstance(result, dict)
+                logs |= result if named else {metric.name: result}
+        return logs
+
     # Saving.
 
     def get_config(self) -> dict[str, Any]:
@@ -564,9 +572,8 @@ class Distiller(keras.Model):
     ) -> Distiller:
         """Makes the distiller that `get_config` described."""
         config = dict(config)
-        with keras.saving.custom_object_scope(custom_objects or {}):
-            for name in _SERIALIZED:
-                config[name] = deserialize(config[name])
+        for name in _SERIALIZED:
+            config[name] = deserialize(config[name], custom_objects)
         return cls(**config)
 
     def get_build_config(self) -> dict[str, Any]:
@@ -611,10 +618,10 @@ class Distiller(keras.Model):
 
     def __dir__(self) -> list[str]:
         """Lists the attributes; Keras saves the state of those it finds."""
-        names = list(super().__dir__())
+        names = set(super().__dir__())
         if self._leave_out_teacher:
-            names.remove("teacher")
-        return names
+            names -= {"teacher", "layers"}  # both lead to the teacher
+        return sorted(names)
 
     def save_own_variables(self, store: Any) -> None:
         """Saves the distiller's own state."""
@@ -650,6 +657,15 @@ _SERIALIZED = (
     "teacher_inputs",
     "student_inputs",
 )
+
+
+def _known_input(model: keras.Model) -> Any:
+    """Returns a model's symbolic input, or `None` if it has none."""
+    inputs = getattr(model, "inputs", None)
+    if not inputs:
+        return None
+    # A `Sequential` that was never called has `inputs`, but no `input`.
+    return inputs[0] if len(inputs) == 1 else model.input
 
 
 def _check_models(teacher: Any, student: Any) -> None:

@@ -39,30 +39,28 @@ def serialize(thing: Any) -> Any:
     if isinstance(thing, keras.distillation.DistillationLoss) and not hasattr(
         thing, "get_config"
     ):
-        name = keras.saving.get_registered_name(type(thing))
-        return {"argumentless": name}
+        return {"argumentless": type(thing).__name__}
     return keras.saving.serialize_keras_object(thing)
 
 
-def deserialize(config: Any) -> Any:
+def deserialize(config: Any, custom_objects: Any = None) -> Any:
     """Makes what `serialize` described.
 
     Raises:
         ValueError: If a class is not known to Keras.
     """
     if isinstance(config, list):
-        return [deserialize(value) for value in config]
+        return [deserialize(value, custom_objects) for value in config]
     if not isinstance(config, dict) or "class_name" in config:
-        return keras.saving.deserialize_keras_object(config)
-    if "argumentless" in config:
-        name = config["argumentless"]
-        kind = keras.saving.get_registered_object(name)
-        if kind is None:
-            raise ValueError(
-                f"`distillation_losses` holds a {name!r}, which Keras does "
-                "not know. Decorate the class with "
-                "`@keras.saving.register_keras_serializable()`, or load under "
-                "`keras.saving.custom_object_scope`."
-            )
-        return kind()
-    return {key: deserialize(value) for key, value in config.items()}
+        return keras.saving.deserialize_keras_object(config, custom_objects)
+    if "argumentless" not in config:
+        return {k: deserialize(v, custom_objects) for k, v in config.items()}
+    name = config["argumentless"]
+    kind = keras.saving.get_registered_object(name, custom_objects)
+    if kind is None:
+        raise ValueError(
+            f"`custom_objects` must hold the loss {name!r} of this "
+            "distiller, which has no `get_config` and so cannot be "
+            "registered with Keras. Received: none of that name"
+        )
+    return kind()

@@ -44,11 +44,10 @@ def mlp(
 
 
 def randomize(model, seed=0, scale=0.5):
-    """Draws all weights by NumPy, so that backends agree."""
+    """Draws what trains by NumPy, so that backends agree."""
     rng = np.random.default_rng(seed)
-    model.set_weights(
-        [scale * rng.normal(size=w.shape) for w in model.get_weights()]
-    )
+    for weight in model.trainable_weights:
+        weight.assign(scale * rng.normal(size=weight.shape))
     return model
 
 

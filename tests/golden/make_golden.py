@@ -78,8 +78,7 @@ def train():
             log_q = log_softmax(z / temperature)
             kl = (np.exp(log_p) * (log_p - log_q)).sum(axis=-1).mean()
             loss = (
-                STUDENT_WEIGHT * ce
-                + (1 - STUDENT_WEIGHT) * temperature**2 * kl
+                STUDENT_WEIGHT * ce + (1 - STUDENT_WEIGHT) * temperature**2 * kl
             )
             log.append({"loss": loss, "temperature": temperature, "gap": gap})
             one_hot = np.eye(CLASSES)[yb]

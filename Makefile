@@ -1,0 +1,91 @@
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PINS := requirements/test.txt
+TEST_EXTRAS := jax,tensorflow,torch,data,demo
+TESTS := test-jax test-tensorflow test-torch
+FASHION_MNIST := /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
+
+# The first interpreter that is new enough; `make PYTHON=...` chooses another.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)
+
+# $(call apt_install,packages,what for): as root, through sudo, or not at all.
+define apt_install
+	if ! command -v apt-get >/dev/null; then \
+	  echo "$(2) is missing; Debian's package for it is $(1)." >&2; exit 1; \
+	elif [ "$$(id -u)" = 0 ]; then as_root=; \
+	elif command -v sudo >/dev/null; then as_root=sudo; \
+	else \
+	  echo "$(2) is missing. As root: apt-get install $(1)" >&2; exit 1; \
+	fi; \
+	echo "Installing Debian's $(1) for $(2)."; \
+	$$as_root apt-get update -qq && \
+	$$as_root env DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -qq -y --no-install-recommends $(1) >/dev/null
+endef
+
+export TF_CPP_MIN_LOG_LEVEL := 3
+
+.DEFAULT_GOAL := help
+.PHONY: help demo lint types test check format $(TESTS)
+
+help:  ## Print this list.
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+demo: $(VENV)/.demo  ## Distil a small model on a small data set, on JAX.
+	@KERAS_BACKEND=jax $(BIN)/keras-dts demo
+
+lint: $(VENV)/.dev  ## Check style, format and spelling.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+types: $(VENV)/.test  ## Check the types of the package.
+	$(BIN)/mypy
+
+test: $(TESTS)  ## Run the tests on each backend, each in its own process.
+
+$(TESTS): test-%: $(VENV)/.test $(FASHION_MNIST)
+	KERAS_BACKEND=$* $(BIN)/python -m pytest
+
+check: lint types test  ## Everything that CI runs.
+
+format: $(VENV)/.dev  ## Format the code and fix what can be fixed.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then \
+	  echo "Python 3.11 or newer is needed, as python3." >&2; exit 1; \
+	fi
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	  $(call apt_install,python$$version-venv,the venv module of $(PYTHON)); }
+	@$(PYTHON) -m venv $(VENV)
+
+# Older versions of pip know no dependency groups.
+$(VENV)/.pip: | $(BIN)/python
+	@$(PIP) install "pip>=25.1"
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/.pip
+	@echo "Installing keras-dts and JAX into $(VENV)."
+	@$(PIP) install --editable ".[jax,demo]"
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(PINS) | $(VENV)/.pip
+	@echo "Installing the development tools into $(VENV)."
+	@$(PIP) install --constraint $(PINS) --group dev
+	@touch $@
+
+# PyTorch goes first and alone, so that its build is chosen before the others.
+$(VENV)/.test: pyproject.toml $(PINS) $(VENV)/.dev
+	@echo "Installing keras-dts and the three backends into $(VENV)."
+	@$(PIP) install --constraint $(PINS) torch
+	@$(PIP) install --constraint $(PINS) --editable ".[$(TEST_EXTRAS)]"
+	@touch $@
+
+$(FASHION_MNIST):
+	@$(call apt_install,dataset-fashion-mnist,Fashion-MNIST)
