@@ -133,23 +133,18 @@ class DTS(keras.callbacks.Callback):
 class FaultGuard(keras.callbacks.Callback):
     """Stops a training whose data or teacher are broken; `fit` adds it.
 
-    Each step notes teacher's logits that are NaN or infinite and labels that
-    name no class, and gives such a batch a loss of 0. The notes are read
+    Each step notes logits of the teacher that are NaN or infinite and labels
+    that name no class, and gives such a batch a loss of 0. The notes are read
     after the first batch and after each epoch, so that no step waits for
-    them. After the first batch the student also gets back the weights it
-    had.
+    them. If the first batch fails, the models get back what they had.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._epoch = 0
-        self._weights: list[Any] | None = None
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Clears the notes."""
-        faults = self.model.faults
-        faults.assign(ops.zeros(faults.shape, faults.dtype))
-        self._weights = [np.array(w) for w in self.model.student.get_weights()]
+        self._begun = False
+        self._weights: list[Any] = []
+        self._values: list[tuple[Any, Any]] = []
 
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, Any] | None = None
@@ -157,13 +152,28 @@ class FaultGuard(keras.callbacks.Callback):
         """Remembers the epoch, for the message."""
         self._epoch = epoch
 
+    def on_train_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        """Before the first batch, clears the notes and keeps the weights."""
+        if self._begun:
+            return
+        self._begun = True
+        model = self.model
+        model.faults.assign(np.zeros(model.faults.shape, "float32"))
+        self._weights = [np.array(w) for w in model.student.get_weights()]
+        variables = [*model.variables, *model.metrics_variables]
+        variables += model.optimizer.variables if model.optimizer else []
+        self._values = [(v, v.value) for v in variables]
+
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
         """Reads the notes of the first batch."""
-        if self._weights is not None:
+        self._values = []
+        if self._weights:
             self._read()
-            self._weights = None
+            self._weights = []
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None
@@ -171,12 +181,21 @@ class FaultGuard(keras.callbacks.Callback):
         """Reads the notes of the epoch."""
         self._read()
 
+    def reattach(self) -> None:
+        """Gives the variables their values back if the first step failed.
+
+        On JAX, Keras takes them away before it runs a step, and a step that
+        fails to compile does not return them.
+        """
+        for variable, value in self._values:
+            variable.assign(value)
+
     def _read(self) -> None:
         model = self.model
         teacher, labels = ops.convert_to_numpy(model.faults) > 0
         if not (teacher or labels):
             return
-        if self._weights is not None:
+        if self._weights:
             model.student.set_weights(self._weights)
         when = f"in epoch {self._epoch + 1} of {self.params['epochs']}"
         if teacher:

@@ -15,7 +15,13 @@ from keras import ops
 from keras_dts.callbacks import DTS, FaultGuard
 from keras_dts.checks import Schedule, check_weight
 from keras_dts.features import recording
-from keras_dts.heads import Prepared, Reading, check_outputs, prepare
+from keras_dts.heads import (
+    Prepared,
+    Reading,
+    check_outputs,
+    check_targets,
+    prepare,
+)
 from keras_dts.logits import (
     EntryWeights,
     Head,
@@ -198,6 +204,10 @@ class Distiller(keras.Model):
         names += ["gap"] if any(t.reads_logits for t in self.terms) else []
         names += ["temperature"] if self.uses_temperature else []
         self.trackers = [keras.metrics.Mean(name=name) for name in names]
+        self._came_unbuilt = [
+            m for m in (self.teacher, self.student) if not m.built
+        ]
+        self._looked = False
         self._logits_known: dict[int, Any] = {}
         self._leave_out_teacher = False
 
@@ -224,7 +234,7 @@ class Distiller(keras.Model):
             pair = _Pair(_known_input(self.student), _known_input(self.teacher))
             if None not in pair:
                 self.compute_output_spec(pair)
-            self.built = self._complete
+            self.built = self._looked
 
     def build(self, *shapes: Any, **named_shapes: Any) -> None:
         """Does nothing: the models build themselves when they are called."""
@@ -239,8 +249,12 @@ class Distiller(keras.Model):
         student = self._answers(self.student, pair.student, training=False)
         read = self._read(student.outputs)
         check_outputs(teacher.outputs, student.outputs, read)
+        for index in range(len(read)):
+            if read[index]:
+                self._are_logits(index)
         for term in self.terms:
             term.first_look(teacher, student)
+        self._looked = True
         return student.outputs
 
     @property
@@ -281,12 +295,17 @@ class Distiller(keras.Model):
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Trains the student; see `keras.Model.fit`."""
         bound = inspect.signature(super().fit).bind(*args, **kwargs)
-        bound.arguments["callbacks"] = self._with_own_callbacks(
-            bound.arguments.get("callbacks")
-        )
-        return super().fit(*bound.args, **bound.kwargs)
+        guard = FaultGuard()
+        callbacks = self._driven(bound.arguments.get("callbacks"))
+        bound.arguments["callbacks"] = [guard, *callbacks]
+        try:
+            return super().fit(*bound.args, **bound.kwargs)
+        except Exception:
+            guard.reattach()
+            raise
 
-    def _with_own_callbacks(self, callbacks: Any) -> list[Any]:
+    def _driven(self, callbacks: Any) -> list[Any]:
+        """Adds the callback that moves the temperature, if one is needed."""
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = callbacks.callbacks
         callbacks = [c for c in keras.tree.flatten(callbacks) if c is not None]
@@ -298,7 +317,7 @@ class Distiller(keras.Model):
             and not any(isinstance(c, DTS) for c in callbacks)
         ):
             callbacks.append(DTS())
-        return [*callbacks, FaultGuard()]
+        return callbacks
 
     def train_step(self, *args: Any) -> Any:
         """Asks the teacher, then defers to Keras's own step.
@@ -360,7 +379,17 @@ class Distiller(keras.Model):
             for path in (term.teacher_paths if teacher else term.student_paths)
         ]
         with recording(layers_of(paths, model, argument)) as features:
-            outputs = model(inputs, training=training)
+            try:
+                outputs = model(inputs, training=training)
+            except Exception as error:
+                if model not in self._came_unbuilt:
+                    raise
+                name = "teacher" if teacher else "student"
+                raise ValueError(
+                    f"`{name}` must be built, or be built by calling it on a "
+                    f"batch. Received: a {type(model).__name__}, which "
+                    f"failed: {error}"
+                ) from error
         for path in paths:
             if path not in features:
                 raise ValueError(
@@ -382,9 +411,9 @@ class Distiller(keras.Model):
             x = self._inputs_of(inputs.inputs).student
             return self._answers(self.student, x, training)
         pair = self._inputs_of(inputs)
-        if not self._complete:
+        if not self._looked:
             self._first_look(pair)
-        return self.student(pair.student, training=training)
+        return self._answers(self.student, pair.student, training).outputs
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """Returns nothing: the student's outputs carry their own masks."""
@@ -413,6 +442,8 @@ class Distiller(keras.Model):
             A scalar.
         """
         share = _replica_share()
+        outputs = y_pred.outputs if isinstance(y_pred, Answers) else y_pred
+        check_targets(y, sample_weight, outputs, self._read(outputs))
         if not isinstance(x, _Batch):
             loss = self._student_loss(y, y_pred, sample_weight)
             self._track(x, [loss / share])
@@ -420,7 +451,7 @@ class Distiller(keras.Model):
         heads, faults, y = self._prepare(x, y_pred, y, sample_weight)
         temperatures = self._temperatures(heads)
         step = Step(x.teacher, y_pred, heads, temperatures, sample_weight)
-        student_loss = self._student_loss(y, y_pred.outputs, sample_weight)
+        student_loss = self._student_loss(y, outputs, sample_weight)
         distillation_loss = sum(
             self._now(weight) * term.loss(step)
             for weight, term in zip(

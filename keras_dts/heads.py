@@ -11,6 +11,8 @@ from keras_dts.logits import (
     EntryWeights,
     Head,
     Tensor,
+    are_indices,
+    check_sample_weight,
     read_labels,
     show,
     to_logits,
@@ -159,6 +161,33 @@ def _like(y: Any, outputs: Any, flat: list[Any]) -> Any:
             return y
         return keras.tree.pack_sequence_as(y, flat)
     return flat[0] if len(flat) == 1 else y
+
+
+def check_targets(
+    y: Any, sample_weight: Any, student: Any, read: list[bool]
+) -> None:
+    """Raises unless labels and weights fit the outputs that losses read.
+
+    Args:
+        y: The labels, or `None`.
+        sample_weight: The user's weights, or `None`.
+        student: The student's outputs.
+        read: For each of them, whether a loss on logits reads it.
+
+    Raises:
+        ValueError: If a shape does not fit.
+    """
+    for output, labels, weight, checked in zip(
+        keras.tree.flatten(student),
+        one_for_each(y, student),
+        one_for_each(sample_weight, student),
+        read,
+        strict=True,
+    ):
+        if checked and labels is not None:
+            are_indices(labels, output)
+        if checked and weight is not None:
+            check_sample_weight(weight, output[..., 0])
 
 
 def check_outputs(teacher: Any, student: Any, read: list[bool]) -> None:

@@ -90,38 +90,48 @@ def to_logits(outputs: Tensor, *, from_logits: bool) -> Tensor:
     return ops.log(ops.maximum(outputs, _TINY))
 
 
-def to_labels(labels: Tensor, outputs: Tensor) -> Tensor:
-    """Returns class indices or probabilities that fit a model's output.
+def are_indices(labels: Tensor, outputs: Tensor) -> bool:
+    """Says whether labels are class indices, and not probabilities.
 
     Args:
         labels: Class indices of shape `(batch, ...)` or `(batch, ..., 1)`,
             or one-hot or soft labels of shape `(batch, ..., classes)`.
         outputs: The model's output, shape `(batch, ..., classes)`.
 
-    Returns:
-        Class indices, int32, of shape `(batch, ...)`, or probabilities,
-        float32, of shape `(batch, ..., max(classes, 2))`.
-
     Raises:
         ValueError: If the shape of `labels` fits neither.
     """
-    *entries, classes = outputs.shape
-    shape = tuple(labels.shape)
-    if _same(shape, (*entries, 1)):
-        labels, shape = ops.squeeze(labels, axis=-1), shape[:-1]
-    if _same(shape, tuple(entries)):
-        if classes > 1:
-            return ops.cast(labels, "int32")
-        positive = ops.cast(labels, wide())
-        return ops.stack([1 - positive, positive], axis=-1)
-    if _same(shape, tuple(outputs.shape)):
-        return ops.cast(labels, wide())
-    sparse, one_hot = show(entries), show((*entries, classes))
+    entries, shape = outputs.shape[:-1], _shape(labels)
+    if _same(shape, entries) or _same(shape, (*entries, 1)):
+        return True
+    if _same(shape, outputs.shape):
+        return False
     raise ValueError(
-        f"`y` must hold class indices of shape {sparse} or one-hot labels of "
-        f"shape {one_hot}, to fit the student's output of shape "
-        f"{show(outputs.shape)}. Received: y.shape={show(shape)}"
+        f"`y` must hold class indices of shape {show(entries)} or one-hot "
+        f"labels of shape {show(outputs.shape)}, to fit the student's output. "
+        f"Received: y.shape={show(shape) if shape else 'unknown'}"
     )
+
+
+def to_labels(labels: Tensor, outputs: Tensor) -> Tensor:
+    """Returns class indices or probabilities that fit a model's output.
+
+    Args:
+        labels: As for `are_indices`.
+        outputs: The model's output, shape `(batch, ..., classes)`.
+
+    Returns:
+        Class indices, int32, of shape `(batch, ...)`, or probabilities, of
+        shape `(batch, ..., max(classes, 2))`.
+    """
+    if not are_indices(labels, outputs):
+        return ops.cast(labels, wide())
+    if len(labels.shape) == len(outputs.shape):
+        labels = ops.squeeze(labels, axis=-1)
+    if outputs.shape[-1] > 1:
+        return ops.cast(labels, "int32")
+    positive = ops.cast(labels, wide())
+    return ops.stack([1 - positive, positive], axis=-1)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -223,16 +233,25 @@ class EntryWeights(keras.layers.Layer):
         return weights
 
 
+def check_sample_weight(sample_weight: Tensor, entries: Tensor) -> None:
+    """Raises unless `sample_weight` has a value for each of the entries."""
+    shape, wanted = tuple(sample_weight.shape), tuple(entries.shape)
+    extra = shape[len(wanted) :]
+    if any(n != 1 for n in extra) or not _same(
+        shape[: len(wanted)], wanted[: len(shape)]
+    ):
+        raise ValueError(
+            "`sample_weight` must have one value for each example or token, "
+            f"shape {show(wanted)}. Received: "
+            f"sample_weight.shape={show(shape)}"
+        )
+
+
 def align(sample_weight: Tensor, entries: Tensor) -> Tensor:
     """Gives `sample_weight` the rank of `entries`, so that it broadcasts."""
+    check_sample_weight(sample_weight, entries)
     sample_weight = ops.cast(sample_weight, wide())
     while len(sample_weight.shape) > len(entries.shape):
-        if sample_weight.shape[-1] != 1:
-            raise ValueError(
-                "`sample_weight` must have one value for each example or "
-                f"token, shape {show(entries.shape)}. Received: "
-                f"sample_weight.shape={show(sample_weight.shape)}"
-            )
         sample_weight = ops.squeeze(sample_weight, axis=-1)
     while len(sample_weight.shape) < len(entries.shape):
         sample_weight = ops.expand_dims(sample_weight, axis=-1)
@@ -286,6 +305,14 @@ def _producer(model: keras.Model, output: Any) -> Any:
     return None
 
 
+def _shape(x: Tensor) -> tuple[Any, ...]:
+    """Returns a static shape; an empty one if its rank is unknown."""
+    try:
+        return tuple(x.shape)
+    except ValueError:  # what TensorFlow raises
+        return ()
+
+
 def _same(shape: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     return len(shape) == len(other) and all(
         a is None or b is None or a == b
@@ -294,8 +321,6 @@ def _same(shape: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
 
 
 def show(shape: Any) -> str:
-    """Shows a shape, with `batch` for an unknown first size."""
-    sizes = ["?" if size is None else str(size) for size in shape]
-    if sizes and sizes[0] == "?":
-        sizes[0] = "batch"
+    """Shows a shape whose first size is the batch's."""
+    sizes = ["batch", *("?" if n is None else str(n) for n in shape[1:])]
     return "(" + ", ".join(sizes) + ("," if len(sizes) == 1 else "") + ")"

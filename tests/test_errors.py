@@ -55,7 +55,7 @@ def test_different_class_counts_of_subclassed_models():
         X,
         Y,
         r"`teacher` and `student` must have the same classes. Received: "
-        r"outputs of shape \(.*, 5\) from the teacher",
+        r"outputs of shape \(batch, 5\) from the teacher",
     )
 
 
@@ -189,7 +189,7 @@ def test_steps_that_nobody_knows():
     batches = ((X[i : i + 16], Y[i : i + 16]) for i in (0, 16))
     message = r"`granularity='step'` needs .* Give `steps_per_epoch` to `fit`"
     with pytest.raises(ValueError, match=message):
-        distiller.fit(batches, verbose=0)
+        distiller.fit(batches, shuffle=False, verbose=0)
 
 
 @pytest.mark.parametrize("name", ["teacher", "student"])
@@ -216,7 +216,7 @@ def test_a_model_that_cannot_be_built(name):
     distiller.compile("sgd", crossentropy())
     message = (
         rf"`{name}` must be built, or be built by calling it on a batch. "
-        "Received: a Broken, which failed: .*no way"
+        "Received: a Broken, which failed: (.|\\n)*no way"
     )
     with pytest.raises(ValueError, match=message):
         distiller.fit(X, Y, verbose=0)
@@ -299,3 +299,15 @@ def test_randomize_leaves_statistics_alone():
     )
     randomize(model)
     assert np.all(model.get_layer("norm").get_weights()[3] == 1)
+
+
+def test_a_step_that_fails_to_compile_loses_nothing():
+    distiller = Distiller(mlp(16), mlp())
+    distiller.compile("adam", crossentropy())
+    distiller.fit(X, Y, verbose=0)
+    before = copies(distiller)
+    with pytest.raises(ValueError, match="`y` must hold class indices"):
+        distiller.fit(X, np.zeros((64, 7), "int32"), verbose=0)
+    assert moved(distiller, before) == 0.0
+    assert int(ops.convert_to_numpy(distiller.optimizer.iterations)) == 2
+    distiller.fit(X, Y, verbose=0)
