@@ -12,7 +12,7 @@ from keras_dts.temperatures.dynamic import DynamicTemperature, check_bounds
 
 
 class DTS(keras.callbacks.Callback):
-    """Moves a distiller's temperature by DTS, the Dynamic Temperature Scheduler.
+    """Moves a distiller's temperature: the Dynamic Temperature Scheduler.
 
     At the start of a training it sets the temperature's bounds, and at the
     start of each epoch it says how far the training is: epoch `e` of `E`,
@@ -36,7 +36,6 @@ class DTS(keras.callbacks.Callback):
             losses uses that temperature.
 
     Example:
-
     >>> import keras
     >>> import numpy as np
     >>> import keras_dts
@@ -53,8 +52,8 @@ class DTS(keras.callbacks.Callback):
     ...     callbacks=[keras_dts.DTS(initial=8.0, minimum=1.0)],
     ...     verbose=0,
     ... )
-    >>> [round(float(t), 1) for t in history.history["temperature"]]
-    [7.0, 4.4, 1.7, 1.0]
+    >>> [round(float(t)) for t in history.history["temperature"]]
+    [7, 4, 2, 1]
 
     Reference:
         Ul Islam et al., Dynamic Temperature Scheduler for Knowledge

@@ -33,7 +33,7 @@ def check_number(
     Raises:
         ValueError: If it is not; bools are no numbers here.
     """
-    limits = {
+    limits: dict[str, tuple[float | None, Any]] = {
         "greater than": (above, lambda v, limit: v > limit),
         "at least": (low, lambda v, limit: v >= limit),
         "less than": (below, lambda v, limit: v < limit),

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 from keras import ops
 
+from keras_dts.arguments import (
+    check_models,
+    known_input,
+    to_entries,
+    to_loss_weights,
+    to_pair,
+)
 from keras_dts.callbacks import DTS, FaultGuard
 from keras_dts.checks import Schedule, check_weight
 from keras_dts.features import recording
-from keras_dts.heads import (
-    Prepared,
-    Reading,
-    check_outputs,
-    check_targets,
-    prepare,
-)
-from keras_dts.logits import (
-    EntryWeights,
-    Head,
-    Tensor,
-    gives_probabilities,
-    weighted_mean,
-    wide,
-)
+from keras_dts.heads import HeadReader
+from keras_dts.logits import Head, Tensor, weighted_mean, wide
 from keras_dts.losses.base import DEFAULT_TEMPERATURE, to_policy
-from keras_dts.losses.kd import KD
-from keras_dts.saving import deserialize, fingerprint, serialize
+from keras_dts.saving import Checkpoints, deserialize, serialize
 from keras_dts.temperatures.base import Temperature, Temperatures
 from keras_dts.temperatures.dynamic import DynamicTemperature
-from keras_dts.terms import Answers, Step, Term, layers_of, spread, to_term
+from keras_dts.terms import Answers, Step, layers_of, to_term
 
 
 class _Batch(NamedTuple):
@@ -53,7 +44,7 @@ class _Pair(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class Distiller(keras.Model):
+class Distiller(Checkpoints):
     """Trains a student on labels and on a teacher's answers, by `fit`.
 
     ```
@@ -110,7 +101,6 @@ class Distiller(keras.Model):
             do not fit each other, or teacher and student are one.
 
     Example:
-
     >>> import keras
     >>> import numpy as np
     >>> import keras_dts
@@ -155,7 +145,7 @@ class Distiller(keras.Model):
         student_inputs: Callable[[Any], Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        _check_models(teacher, student)
+        check_models(teacher, student)
         check_weight("student_loss_weight", student_loss_weight, high=1.0)
         # The student's policy decides about loss scaling; its inputs are
         # cast by the student itself.
@@ -165,23 +155,23 @@ class Distiller(keras.Model):
         self.teacher = teacher
         self.student = student
         self.student_loss_weight = student_loss_weight
-        entries = _entries(distillation_losses)
+        entries = to_entries(distillation_losses)
         # In a tuple, so that Keras does not wrap the user's lists.
         self._entries = (entries,)
-        self.distillation_loss_weights = _loss_weights(
+        self.distillation_loss_weights = to_loss_weights(
             distillation_loss_weights, entries
         )
         self.temperature = to_policy(temperature)
         self.terms = [to_term(entry, teacher, student) for entry in entries]
-        self._from_logits = _per_model(from_logits)
+        self._reader = HeadReader(
+            teacher, student, self.terms, to_pair(from_logits)
+        )
         self.teacher_inputs = teacher_inputs
         self.student_inputs = student_inputs
         self._make_state()
         self._look_at_models()
 
     def _make_state(self) -> None:
-        self.entry_weights = EntryWeights(name="entry_weights")
-        self.entry_weights.built = True
         self.step = self.add_weight(
             name="step",
             shape=(),
@@ -208,8 +198,6 @@ class Distiller(keras.Model):
             m for m in (self.teacher, self.student) if not m.built
         ]
         self._looked = False
-        self._logits_known: dict[int, Any] = {}
-        self._leave_out_teacher = False
 
     # Construction: what the models are.
 
@@ -231,7 +219,7 @@ class Distiller(keras.Model):
     def _look_at_models(self) -> None:
         """Builds and checks what can be, before any data are seen."""
         if self.student.built and self.teacher.built:
-            pair = _Pair(_known_input(self.student), _known_input(self.teacher))
+            pair = _Pair(known_input(self.student), known_input(self.teacher))
             if None not in pair:
                 self.compute_output_spec(pair)
             self.built = self._looked
@@ -247,11 +235,7 @@ class Distiller(keras.Model):
         """
         teacher = self._answers(self.teacher, pair.teacher, training=False)
         student = self._answers(self.student, pair.student, training=False)
-        read = self._read(student.outputs)
-        check_outputs(teacher.outputs, student.outputs, read)
-        for index in range(len(read)):
-            if read[index]:
-                self._are_logits(index)
+        self._reader.check_outputs(teacher.outputs, student.outputs)
         for term in self.terms:
             term.first_look(teacher, student)
         self._looked = True
@@ -300,9 +284,8 @@ class Distiller(keras.Model):
         bound.arguments["callbacks"] = [guard, *callbacks]
         try:
             return super().fit(*bound.args, **bound.kwargs)
-        except Exception:
+        finally:
             guard.reattach()
-            raise
 
     def _driven(self, callbacks: Any) -> list[Any]:
         """Adds the callback that moves the temperature, if one is needed."""
@@ -417,7 +400,6 @@ class Distiller(keras.Model):
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """Returns nothing: the student's outputs carry their own masks."""
-        return None
 
     # The loss.
 
@@ -443,12 +425,14 @@ class Distiller(keras.Model):
         """
         share = _replica_share()
         outputs = y_pred.outputs if isinstance(y_pred, Answers) else y_pred
-        check_targets(y, sample_weight, outputs, self._read(outputs))
+        self._reader.check_targets(outputs, y, sample_weight)
         if not isinstance(x, _Batch):
             loss = self._student_loss(y, y_pred, sample_weight)
             self._track(x, [loss / share])
             return loss
-        heads, faults, y = self._prepare(x, y_pred, y, sample_weight)
+        heads, faults, y = self._reader.prepare(
+            x.teacher.outputs, outputs, y, sample_weight, self.loss
+        )
         temperatures = self._temperatures(heads)
         step = Step(x.teacher, y_pred, heads, temperatures, sample_weight)
         student_loss = self._student_loss(y, outputs, sample_weight)
@@ -487,60 +471,15 @@ class Distiller(keras.Model):
     def _now(self, weight: float | Schedule) -> Any:
         return weight(self.step) if isinstance(weight, Schedule) else weight
 
-    def _prepare(
-        self, x: _Batch, y_pred: Answers, y: Any, sample_weight: Any
-    ) -> Prepared:
-        """Prepares the outputs that losses on logits read."""
-        teacher, student = x.teacher.outputs, y_pred.outputs
-        read = self._read(student)
-        check_outputs(teacher, student, read)
-        readings = [
-            self._reading(i, student) if used else None
-            for i, used in enumerate(read)
-        ]
-        return prepare(
-            teacher, student, y, sample_weight, readings, self.entry_weights
-        )
-
-    def _read(self, outputs: Any) -> list[bool]:
-        """Says for each output whether a loss on logits reads it."""
-        reads = [term.reads(outputs) for term in self.terms]
-        return [
-            any(x is not None for x in of_output)
-            for of_output in zip(*reads, strict=True)
-        ]
-
-    def _reading(self, index: int, outputs: Any) -> Reading:
-        loss = spread(self.loss, outputs, "loss")[index]
-        return Reading(
-            *self._are_logits(index), getattr(loss, "ignore_class", None)
-        )
-
-    def _are_logits(self, index: int) -> tuple[bool, bool]:
-        """Says whether the teacher's and the student's output are logits."""
-        if index not in self._logits_known:
-            models = (self.teacher, self.student)
-            self._logits_known[index] = tuple(
-                not gives_probabilities(model, index)
-                if said == "auto"
-                else said
-                for model, said in zip(models, self._from_logits, strict=True)
-            )
-        return self._logits_known[index]
-
     def _temperatures(
         self, heads: list[Head | None]
     ) -> list[Temperatures | None]:
-        """Asks the policy once, for the outputs that are softened by it."""
-        where = [i for i, head in enumerate(heads) if head is not None]
-        answers: list[Temperatures | None] = [None] * len(heads)
-        if self.uses_temperature:
-            used = self.temperature.heads(
-                [heads[i] for i in where], training=True
-            )
-            for i, answer in zip(where, used, strict=True):
-                answers[i] = answer
-        return answers
+        """Asks the policy, once, for all outputs that losses read."""
+        if not self.uses_temperature:
+            return [None] * len(heads)
+        read = [head for head in heads if head is not None]
+        answers = iter(self.temperature.heads(read, training=True))
+        return [None if head is None else next(answers) for head in heads]
 
     def _track(self, x: Any, values: list[Tensor]) -> None:
         """Logs values as Keras logs the loss: weighted by the batch's size."""
@@ -555,10 +494,8 @@ class Distiller(keras.Model):
         seen = [head for head in heads if head is not None]
         values = [sum(head.gap for head in seen) / len(seen)] if seen else []
         if self.uses_temperature:
-            pairs = zip(heads, temperatures, strict=True)
-            means = [
-                _mean(t.student, head) for head, t in pairs if t is not None
-            ]
+            used = [t.student for t in temperatures if t is not None]
+            means = [_mean(t, h) for t, h in zip(used, seen, strict=True)]
             values.append(sum(means) / len(means))
         return values
 
@@ -594,7 +531,7 @@ class Distiller(keras.Model):
                 if k in ("name", "trainable", "dtype")
             },
             **{name: serialize(getattr(self, name)) for name in _SERIALIZED},
-            "from_logits": self._from_logits,
+            "from_logits": self._reader.from_logits,
         }
 
     @classmethod
@@ -607,76 +544,6 @@ class Distiller(keras.Model):
             config[name] = deserialize(config[name], custom_objects)
         return cls(**config)
 
-    def get_build_config(self) -> dict[str, Any]:
-        """Returns the shapes that the projectors were built with."""
-        return {
-            "projectors": [
-                p.get_build_config() for t in self.terms for p in t.projectors
-            ]
-        }
-
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        """Builds the projectors, so that their weights can be loaded."""
-        projectors = [p for term in self.terms for p in term.projectors]
-        for projector, shapes in zip(
-            projectors, config["projectors"], strict=True
-        ):
-            if shapes and not projector.built:
-                projector.build_from_config(shapes)
-        self.built = True
-
-    def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Saves all weights but the teacher's, of which it keeps a fingerprint."""
-        with self._without_teacher():
-            super().save_weights(filepath, *args, **kwargs)
-
-    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Loads what `save_weights` saved.
-
-        Raises:
-            ValueError: If it was saved with another teacher.
-        """
-        with self._without_teacher():
-            super().load_weights(filepath, *args, **kwargs)
-
-    @contextlib.contextmanager
-    def _without_teacher(self) -> Iterator[None]:
-        self._leave_out_teacher = True
-        try:
-            yield
-        finally:
-            self._leave_out_teacher = False
-
-    def __dir__(self) -> list[str]:
-        """Lists the attributes; Keras saves the state of those it finds."""
-        names = set(super().__dir__())
-        if self._leave_out_teacher:
-            names -= {"teacher", "layers"}  # both lead to the teacher
-        return sorted(names)
-
-    def save_own_variables(self, store: Any) -> None:
-        """Saves the distiller's own state."""
-        super().save_own_variables(store)
-        if self._leave_out_teacher:
-            store["teacher"] = fingerprint(self.teacher)
-
-    def load_own_variables(self, store: Any) -> None:
-        """Loads the distiller's own state.
-
-        Raises:
-            ValueError: If it was saved with another teacher.
-        """
-        values = {key: store[key] for key in store.keys()}
-        saved = values.pop("teacher", None)
-        if saved is not None and not np.array_equal(
-            saved, fingerprint(self.teacher)
-        ):
-            raise ValueError(
-                "`teacher` must be the one that these weights were trained "
-                f"with. Received: {self.teacher.name!r}, whose weights differ"
-            )
-        super().load_own_variables(values)
-
 
 _SERIALIZED = (
     "teacher",
@@ -688,72 +555,6 @@ _SERIALIZED = (
     "teacher_inputs",
     "student_inputs",
 )
-
-
-def _known_input(model: keras.Model) -> Any:
-    """Returns a model's symbolic input, or `None` if it has none."""
-    inputs = getattr(model, "inputs", None)
-    if not inputs:
-        return None
-    # A `Sequential` that was never called has `inputs`, but no `input`.
-    return inputs[0] if len(inputs) == 1 else model.input
-
-
-def _check_models(teacher: Any, student: Any) -> None:
-    for name, model in (("teacher", teacher), ("student", student)):
-        if not isinstance(model, keras.Model):
-            raise ValueError(
-                f"`{name}` must be a `keras.Model`. Received: {model!r} of "
-                f"type {type(model).__name__}"
-            )
-    if teacher is student:
-        raise ValueError(
-            "`teacher` and `student` must be two models: what a model learns "
-            f"from itself is nothing. Received: {teacher.name!r} as both"
-        )
-
-
-def _entries(losses: Any) -> list[Any]:
-    if losses is None:
-        return [KD()]
-    if isinstance(losses, (list, tuple)) and len(losses) > 0:
-        return [list(losses)] if None in losses else list(losses)
-    if isinstance(losses, (list, tuple)):
-        raise ValueError(
-            "`distillation_losses` must hold at least one loss. Received: "
-            f"distillation_losses={losses!r}"
-        )
-    return [losses]
-
-
-def _loss_weights(weights: Any, entries: list[Any]) -> list[Any]:
-    if weights is None:
-        return [1.0] * len(entries)
-    if not isinstance(weights, (list, tuple)):
-        weights = [weights]
-    if len(weights) != len(entries):
-        raise ValueError(
-            "`distillation_loss_weights` must have one weight for each of "
-            f"the {len(entries)} `distillation_losses`. Received: "
-            f"distillation_loss_weights={weights!r}"
-        )
-    for weight in weights:
-        check_weight("distillation_loss_weights", weight)
-    return list(weights)
-
-
-def _per_model(from_logits: Any) -> tuple[Any, Any]:
-    pair = from_logits
-    if not isinstance(from_logits, (list, tuple)):
-        pair = (from_logits, from_logits)
-    if len(pair) != 2 or not all(
-        p == "auto" or isinstance(p, bool) for p in pair
-    ):
-        raise ValueError(
-            '`from_logits` must be "auto", True, False, or a pair of them '
-            f"(teacher, student). Received: from_logits={from_logits!r}"
-        )
-    return pair[0], pair[1]
 
 
 def _without(variables: list[Any], others: list[Any]) -> list[Any]:

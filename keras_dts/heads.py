@@ -13,11 +13,13 @@ from keras_dts.logits import (
     Tensor,
     are_indices,
     check_sample_weight,
+    gives_probabilities,
     read_labels,
     show,
     to_logits,
     wide,
 )
+from keras_dts.terms import Term
 
 
 class Reading(NamedTuple):
@@ -35,7 +37,7 @@ class Reading(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """What `prepare` returns.
+    """The outputs as `HeadReader.prepare` returns them.
 
     Attributes:
         heads: For each output a `Head`, or `None` where no loss reads it.
@@ -49,52 +51,146 @@ class Prepared(NamedTuple):
     y: Any
 
 
-def prepare(
-    teacher: Any,
-    student: Any,
-    y: Any,
-    sample_weight: Any,
-    readings: list[Reading | None],
-    entry_weights: EntryWeights,
-) -> Prepared:
-    """Prepares the outputs of both models.
+class HeadReader:
+    """Reads the outputs of both models for the losses on logits.
 
     Args:
-        teacher: The teacher's outputs: a tensor, list or dictionary.
-        student: The student's outputs, of the same structure.
-        y: The labels, or `None`.
-        sample_weight: The user's weights, or `None`.
-        readings: How to read each output; `None` where no loss reads it.
-        entry_weights: Makes weights of masks and sample weights.
+        teacher: The teacher.
+        student: The student.
+        terms: The terms of the distillation loss.
+        from_logits: For teacher and student whether their outputs are
+            logits, or `"auto"`.
     """
-    heads: list[Head | None] = []
-    faults = [ops.zeros((2,), dtype=wide())]
-    all_labels = one_for_each(y, student)
-    for i, (theirs, ours, labels, weight, reading) in enumerate(
-        zip(
-            keras.tree.flatten(teacher),
-            keras.tree.flatten(student),
-            all_labels,
-            one_for_each(sample_weight, student),
-            readings,
-            strict=True,
-        )
+
+    def __init__(
+        self,
+        teacher: keras.Model,
+        student: keras.Model,
+        terms: list[Term],
+        from_logits: tuple[Any, Any],
+    ) -> None:
+        self.from_logits = from_logits
+        self._models = (teacher, student)
+        self._terms = terms
+        self._entry_weights = EntryWeights(name="entry_weights")
+        self._are_logits: dict[int, tuple[bool, bool]] = {}
+
+    def check_outputs(self, teacher: Any, student: Any) -> None:
+        """Raises unless the outputs that losses read fit each other.
+
+        Args:
+            teacher: The teacher's outputs.
+            student: The student's outputs.
+
+        Raises:
+            ValueError: If the models have different numbers of outputs or
+                of classes, if shapes differ, or if an output that is read is
+                no distribution.
+        """
+        theirs, ours = keras.tree.flatten(teacher), keras.tree.flatten(student)
+        if len(theirs) != len(ours):
+            raise ValueError(
+                "`teacher` and `student` must have the same outputs. "
+                f"Received: {len(theirs)} outputs of the teacher, {len(ours)} "
+                "of the student"
+            )
+        for index in self._read(student):
+            _check_shapes(theirs[index], ours[index])
+            self._logits(index)
+
+    def check_targets(self, student: Any, y: Any, sample_weight: Any) -> None:
+        """Raises unless labels and weights fit the outputs that losses read.
+
+        Args:
+            student: The student's outputs.
+            y: The labels, or `None`.
+            sample_weight: The user's weights, or `None`.
+
+        Raises:
+            ValueError: If a shape does not fit.
+        """
+        outputs = keras.tree.flatten(student)
+        labels = one_for_each(y, student)
+        weights = one_for_each(sample_weight, student)
+        for index in self._read(student):
+            if labels[index] is not None:
+                are_indices(labels[index], outputs[index])
+            if weights[index] is not None:
+                check_sample_weight(weights[index], outputs[index][..., 0])
+
+    def prepare(
+        self, teacher: Any, student: Any, y: Any, sample_weight: Any, loss: Any
+    ) -> Prepared:
+        """Prepares the outputs that losses read.
+
+        Args:
+            teacher: The teacher's outputs: a tensor, list or dictionary.
+            student: The student's outputs, of the same structure.
+            y: The labels, or `None`.
+            sample_weight: The user's weights, or `None`.
+            loss: The loss given to `compile`; its `ignore_class`, if it has
+                one, means "no label".
+        """
+        self.check_outputs(teacher, student)
+        theirs, ours = keras.tree.flatten(teacher), keras.tree.flatten(student)
+        labels = one_for_each(y, student)
+        weights = one_for_each(sample_weight, student)
+        losses = one_for_each(loss, student)
+        heads: list[Head | None] = [None] * len(ours)
+        faults = [ops.zeros((2,), dtype=wide())]
+        for index in self._read(student):
+            ignore = getattr(losses[index], "ignore_class", None)
+            head, fault = _head(
+                theirs[index],
+                ours[index],
+                labels[index],
+                self._entry_weights(ours[index], sample_weight=weights[index]),
+                Reading(*self._logits(index), ignore),
+            )
+            if head.has_class_indices:
+                labels[index] = _restored(head.labels, labels[index], ignore)
+            heads[index] = head
+            faults.append(fault)
+        y = None if y is None else _like(y, student, labels)
+        return Prepared(heads, ops.max(ops.stack(faults), axis=0), y)
+
+    def _read(self, outputs: Any) -> list[int]:
+        """Returns which outputs a loss on logits reads."""
+        reads = [term.reads(outputs) for term in self._terms]
+        return [
+            index
+            for index, losses in enumerate(zip(*reads, strict=True))
+            if any(loss is not None for loss in losses)
+        ]
+
+    def _logits(self, index: int) -> tuple[bool, bool]:
+        """Says whether the teacher's and the student's output are logits."""
+        if index not in self._are_logits:
+            teacher, student = (
+                not gives_probabilities(model, index)
+                if said == "auto"
+                else said
+                for model, said in zip(
+                    self._models, self.from_logits, strict=True
+                )
+            )
+            self._are_logits[index] = teacher, student
+        return self._are_logits[index]
+
+
+def _check_shapes(teacher: Tensor, student: Tensor) -> None:
+    sizes = zip(teacher.shape, student.shape, strict=False)
+    if len(teacher.shape) == len(student.shape) and all(
+        t == s or None in (t, s) for t, s in sizes
     ):
-        if reading is None:
-            heads.append(None)
-            continue
-        weights = (
-            entry_weights(ours)
-            if weight is None
-            else entry_weights(ours, sample_weight=weight)
-        )
-        head, fault = _head(theirs, ours, labels, weights, reading)
-        if labels is not None and len(head.labels.shape) < len(ours.shape):
-            all_labels[i] = _restored(head.labels, labels, reading.ignore)
-        heads.append(head)
-        faults.append(fault)
-    y = None if y is None else _like(y, student, all_labels)
-    return Prepared(heads, ops.max(ops.stack(faults), axis=0), y)
+        return
+    same = teacher.shape[-1] == student.shape[-1]
+    raise ValueError(
+        "`teacher` and `student` must have the same "
+        f"{'output shape' if same else 'classes'}. Received: outputs of shape "
+        f"{show(teacher.shape)} from the teacher and {show(student.shape)} "
+        "from the student"
+    )
 
 
 def _head(
@@ -161,63 +257,3 @@ def _like(y: Any, outputs: Any, flat: list[Any]) -> Any:
             return y
         return keras.tree.pack_sequence_as(y, flat)
     return flat[0] if len(flat) == 1 else y
-
-
-def check_targets(
-    y: Any, sample_weight: Any, student: Any, read: list[bool]
-) -> None:
-    """Raises unless labels and weights fit the outputs that losses read.
-
-    Args:
-        y: The labels, or `None`.
-        sample_weight: The user's weights, or `None`.
-        student: The student's outputs.
-        read: For each of them, whether a loss on logits reads it.
-
-    Raises:
-        ValueError: If a shape does not fit.
-    """
-    for output, labels, weight, checked in zip(
-        keras.tree.flatten(student),
-        one_for_each(y, student),
-        one_for_each(sample_weight, student),
-        read,
-        strict=True,
-    ):
-        if checked and labels is not None:
-            are_indices(labels, output)
-        if checked and weight is not None:
-            check_sample_weight(weight, output[..., 0])
-
-
-def check_outputs(teacher: Any, student: Any, read: list[bool]) -> None:
-    """Raises unless the outputs that losses read fit each other.
-
-    Args:
-        teacher: The teacher's outputs.
-        student: The student's outputs.
-        read: For each of the student's outputs, whether a loss on logits
-            reads it.
-
-    Raises:
-        ValueError: If the models have different numbers of outputs or of
-            classes, or the shapes differ.
-    """
-    theirs, ours = keras.tree.flatten(teacher), keras.tree.flatten(student)
-    if len(theirs) != len(ours):
-        raise ValueError(
-            "`teacher` and `student` must have the same outputs. Received: "
-            f"{len(theirs)} outputs of the teacher, {len(ours)} of the student"
-        )
-    for t, s, checked in zip(theirs, ours, read, strict=True):
-        sizes = zip(t.shape, s.shape, strict=False)
-        if checked and (
-            len(t.shape) != len(s.shape)
-            or any(a != b for a, b in sizes if None not in (a, b))
-        ):
-            what = "classes" if t.shape[-1] != s.shape[-1] else "output shape"
-            raise ValueError(
-                f"`teacher` and `student` must have the same {what}. "
-                f"Received: outputs of shape {show(t.shape)} from the teacher "
-                f"and {show(s.shape)} from the student"
-            )

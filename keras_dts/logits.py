@@ -37,6 +37,13 @@ class Head:
     labels: Tensor | None
     weights: Tensor
 
+    @property
+    def has_class_indices(self) -> bool:
+        """Whether there are labels, and they are class indices."""
+        return self.labels is not None and len(self.labels.shape) < len(
+            self.student.shape
+        )
+
     @functools.cached_property
     def gap(self) -> Tensor:
         """How far the student is behind, in nats, at temperature 1.

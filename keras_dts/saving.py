@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -64,3 +66,85 @@ def deserialize(config: Any, custom_objects: Any = None) -> Any:
             "registered with Keras. Received: none of that name"
         )
     return kind()
+
+
+class Checkpoints(keras.Model):
+    """How a distiller is saved: whole, or without its teacher.
+
+    `save` is complete. `save_weights`, which Keras's callbacks call, leaves
+    the teacher's weights out and keeps its fingerprint.
+    """
+
+    # Attributes that Keras's saving shall not find.
+    _hidden: frozenset[str] | set[str] = frozenset()
+
+    def get_build_config(self) -> dict[str, Any]:
+        """Returns the shapes that the projectors were built with."""
+        return {
+            "projectors": [
+                p.get_build_config() for t in self.terms for p in t.projectors
+            ]
+        }
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Builds the projectors, so that their weights can be loaded."""
+        projectors = [p for term in self.terms for p in term.projectors]
+        for projector, shapes in zip(
+            projectors, config["projectors"], strict=True
+        ):
+            if shapes and not projector.built:
+                projector.build_from_config(shapes)
+        self.built = True
+
+    def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves all weights but the teacher's, and who the teacher was."""
+        with self._without_teacher():
+            super().save_weights(filepath, *args, **kwargs)
+
+    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Loads what `save_weights` saved.
+
+        Raises:
+            ValueError: If it was saved with another teacher.
+        """
+        if self.optimizer is not None and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        with self._without_teacher():
+            super().load_weights(filepath, *args, **kwargs)
+
+    @contextlib.contextmanager
+    def _without_teacher(self) -> Iterator[None]:
+        self._hidden = {"teacher", "layers"}  # both lead to the teacher
+        try:
+            yield
+        finally:
+            self._hidden = set()
+
+    def __dir__(self) -> list[str]:
+        """Lists the attributes; Keras saves the state of those it finds."""
+        return sorted(set(super().__dir__()) - self._hidden)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves the distiller's own state."""
+        super().save_own_variables(store)
+        if self._hidden:
+            store["teacher"] = fingerprint(self.teacher)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads the distiller's own state.
+
+        Raises:
+            ValueError: If it was saved with another teacher.
+        """
+        values = {key: store[key] for key in store.keys()}  # noqa: SIM118
+        saved = values.pop("teacher", None)
+        if saved is not None and not np.array_equal(
+            saved, fingerprint(self.teacher)
+        ):
+            # Keras would go on to load the rest, and raise then.
+            self._hidden = set(super().__dir__())
+            raise ValueError(
+                "`teacher` must be the one that these weights were trained "
+                f"with. Received: {self.teacher.name!r}, whose weights differ"
+            )
+        super().load_own_variables(values)

@@ -107,8 +107,8 @@ class LogitTerm(Term):
         total = 0.0
         for loss in dict.fromkeys(x for x in losses if x is not None):
             where = [i for i, x in enumerate(losses) if x is loss]
-            heads = [step.heads[i] for i in where]
-            temperatures = [step.temperatures[i] for i in where]
+            heads: Any = [step.heads[i] for i in where]
+            temperatures: Any = [step.temperatures[i] for i in where]
             if loss.temperature is not None:
                 temperatures = loss.temperature.heads(heads, training=True)
             for head, temperature in zip(heads, temperatures, strict=True):
@@ -233,7 +233,7 @@ class OutputTerm(Term):
 
 @keras.saving.register_keras_serializable(package="keras_dts")
 class SoftCrossEntropy(LogitDistillation):
-    """The KL divergence plus the teacher's entropy: T² times −Σ p_T log p_S."""
+    """The KL divergence plus the teacher's entropy: T² times -Σ p_T log p_S."""
 
     def divergence(
         self,
@@ -305,11 +305,11 @@ def layers_of(
     return {path: find_layer(model, path, argument) for path in paths}
 
 
-def _is_keras_s(loss: Any, kind: type) -> bool:
+def _is_keras_s(loss: Any, kind: Any) -> bool:
     """Says whether a loss computes what Keras's class of that kind does."""
-    return (
-        isinstance(loss, kind) and type(loss).compute_loss is kind.compute_loss
-    )  # type: ignore[attr-defined]
+    return isinstance(loss, kind) and (
+        type(loss).compute_loss is kind.compute_loss
+    )
 
 
 def _from_keras(loss: Any) -> Any:

@@ -84,7 +84,6 @@ class DynamicTemperature(Temperature):
         ValueError: If a value is out of its range.
 
     Example:
-
     >>> import keras_dts
     >>> policy = keras_dts.DynamicTemperature(8.0, minimum=2.0, maximum=8.0)
     >>> policy.progress.assign(0.5)  # doctest: +SKIP
@@ -166,7 +165,8 @@ class DynamicTemperature(Temperature):
         """
         check_bounds(initial, minimum, maximum)
         new = (initial, minimum, maximum)
-        if np.array_equal(np.float32(new), np.float32(self.bounds)):
+        in_force = np.array(self.bounds, "float32")
+        if np.array_equal(np.array(new, "float32"), in_force):
             return
         for variable, value in zip(
             (self.initial, self.minimum, self.maximum), new, strict=True

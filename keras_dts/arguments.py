@@ -1,0 +1,92 @@
+"""Reads and checks the distiller's arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_dts.checks import check_weight
+from keras_dts.losses.kd import KD
+
+
+def known_input(model: keras.Model) -> Any:
+    """Returns a model's symbolic input, or `None` if it has none."""
+    inputs = getattr(model, "inputs", None)
+    if not inputs:
+        return None
+    # A `Sequential` that was never called has `inputs`, but no `input`.
+    return inputs[0] if len(inputs) == 1 else model.input
+
+
+def check_models(teacher: Any, student: Any) -> None:
+    """Raises a `ValueError` unless they are two Keras models."""
+    for name, model in (("teacher", teacher), ("student", student)):
+        if not isinstance(model, keras.Model):
+            raise ValueError(
+                f"`{name}` must be a `keras.Model`. Received: {model!r} of "
+                f"type {type(model).__name__}"
+            )
+    if teacher is student:
+        raise ValueError(
+            "`teacher` and `student` must be two models: what a model learns "
+            f"from itself is nothing. Received: {teacher.name!r} as both"
+        )
+
+
+def to_entries(losses: Any) -> list[Any]:
+    """Returns `distillation_losses` as a list with one entry a term.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if losses is None:
+        return [KD()]
+    if isinstance(losses, (list, tuple)) and len(losses) > 0:
+        return [list(losses)] if None in losses else list(losses)
+    if isinstance(losses, (list, tuple)):
+        raise ValueError(
+            "`distillation_losses` must hold at least one loss. Received: "
+            f"distillation_losses={losses!r}"
+        )
+    return [losses]
+
+
+def to_loss_weights(weights: Any, entries: list[Any]) -> list[Any]:
+    """Returns a weight, number or schedule, for each entry.
+
+    Raises:
+        ValueError: If a weight is negative, or there are too many or few.
+    """
+    if weights is None:
+        return [1.0] * len(entries)
+    if not isinstance(weights, (list, tuple)):
+        weights = [weights]
+    if len(weights) != len(entries):
+        raise ValueError(
+            "`distillation_loss_weights` must have one weight for each of "
+            f"the {len(entries)} `distillation_losses`. Received: "
+            f"distillation_loss_weights={weights!r}"
+        )
+    for weight in weights:
+        check_weight("distillation_loss_weights", weight)
+    return list(weights)
+
+
+def to_pair(from_logits: Any) -> tuple[Any, Any]:
+    """Returns `from_logits` for the teacher and for the student.
+
+    Raises:
+        ValueError: If it is neither "auto", a bool, nor a pair of them.
+    """
+    pair = from_logits
+    if not isinstance(from_logits, (list, tuple)):
+        pair = (from_logits, from_logits)
+    if len(pair) != 2 or not all(
+        p == "auto" or isinstance(p, bool) for p in pair
+    ):
+        raise ValueError(
+            '`from_logits` must be "auto", True, False, or a pair of them '
+            f"(teacher, student). Received: from_logits={from_logits!r}"
+        )
+    return pair[0], pair[1]

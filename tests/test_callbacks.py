@@ -1,0 +1,168 @@
+"""What a user sees of the temperature while a distiller trains."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+from helpers import BACKEND, blobs, copies, crossentropy, mlp, moved, number
+
+from keras_dts import DTS, Distiller, DynamicTemperature
+
+X, Y = blobs()
+SEEN = {"loss", "student_loss", "distillation_loss", "temperature", "gap"}
+
+
+def distiller(**kwargs):
+    model = Distiller(mlp(16, seed=1), mlp(seed=2), **kwargs)
+    model.compile(keras.optimizers.SGD(0.05), crossentropy())
+    return model
+
+
+def test_progress_bar_history_and_csv_show_the_parts(tmp_path, capsys):
+    history = distiller().fit(
+        X,
+        Y,
+        epochs=2,
+        callbacks=[DTS(), keras.callbacks.CSVLogger(tmp_path / "log.csv")],
+        verbose=2,
+    )
+    assert set(history.history) == SEEN
+    printed = capsys.readouterr().out
+    assert all(f"{name}: " in printed for name in SEEN)
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2
+    for name in SEEN:
+        logged = [float(row[name]) for row in rows]
+        assert logged == pytest.approx(history.history[name])
+
+
+def test_tensorboard_shows_the_parts(tmp_path):
+    from tensorboard.backend.event_processing import event_accumulator
+    from tensorboard.util import tensor_util
+
+    history = distiller().fit(
+        X,
+        Y,
+        epochs=2,
+        callbacks=[DTS(), keras.callbacks.TensorBoard(tmp_path)],
+        verbose=0,
+    )
+    events = event_accumulator.EventAccumulator(str(tmp_path / "train"))
+    events.Reload()
+    tags = {tag.removeprefix("epoch_") for tag in events.Tags()["tensors"]}
+    assert tags >= SEEN
+    (_, last) = events.Tensors("epoch_temperature")
+    value = float(tensor_util.make_ndarray(last.tensor_proto))
+    assert value == pytest.approx(history.history["temperature"][-1])
+
+
+def test_progress_is_the_share_of_the_epochs():
+    class Note(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            noted.append(number(self.model.temperature.progress))
+
+    noted: list = []
+    distiller().fit(
+        X,
+        Y,
+        batch_size=32,
+        epochs=4,
+        initial_epoch=1,
+        callbacks=[DTS(), Note()],
+        verbose=0,
+    )
+    expected = [0.5, 0.5, 0.75, 0.75, 1.0, 1.0]
+    assert noted == pytest.approx(expected)
+
+
+def test_step_granularity_ends_at_one():
+    policy = DynamicTemperature(granularity="step", momentum=0.0)
+    model = distiller(temperature=policy)
+    logs = model.fit(X, Y, batch_size=16, epochs=3, verbose=0).history
+    assert number(policy.progress) == pytest.approx(1.0, abs=1e-6)
+    assert number(policy.progress_per_step) == pytest.approx(1 / 12)
+    assert logs["temperature"][-1] == pytest.approx(2.0)
+
+
+def test_defaults_are_the_published_ones_for_a_constant():
+    model = distiller(temperature=4.0)
+    model.fit(X, Y, callbacks=[DTS()], verbose=0)
+    assert model.temperature.bounds == (4.0, 2.0, 4.0)
+    model = distiller(temperature=4.0)
+    model.fit(X, Y, callbacks=[DTS(8.0, maximum=9.0)], verbose=0)
+    assert model.temperature.bounds == (8.0, 4.0, 9.0)
+
+
+def test_defaults_are_the_policys_own_otherwise():
+    model = distiller(temperature=DynamicTemperature(6.0, 3.0, 7.0))
+    model.fit(X, Y, callbacks=[DTS(minimum=1.0)], verbose=0)
+    assert model.temperature.bounds == (6.0, 1.0, 7.0)
+
+
+def test_fit_adds_the_driver_only_where_it_is_needed():
+    model = distiller(temperature=DynamicTemperature())
+    model.fit(X, Y, epochs=2, verbose=0)
+    assert number(model.temperature.progress) == 1.0
+    model = distiller(temperature=4.0)
+    model.fit(X, Y, epochs=2, verbose=0)
+    assert number(model.temperature.progress) == 0.0
+    assert number(model.temperature.temperature) == 4.0
+
+
+def test_fit_takes_callbacks_in_any_form():
+    for callbacks in (
+        None,
+        DTS(),
+        (DTS(),),
+        keras.callbacks.CallbackList([DTS()]),
+    ):
+        model = distiller(temperature=DynamicTemperature())
+        model.fit(X, Y, 32, 2, 0, callbacks)
+        assert number(model.temperature.progress) == 1.0
+
+
+def test_a_second_fit_goes_on_with_the_temperature():
+    model = distiller()
+    for _ in range(2):
+        logs = model.fit(X, Y, epochs=30, callbacks=[DTS()], verbose=0).history[
+            "temperature"
+        ]
+    # The cosine starts anew, the momentum from where the last fit ended.
+    assert logs[0] == pytest.approx(2.19 + 0.1 * 1.81, abs=0.15)
+
+
+@pytest.mark.parametrize("gap_scale", [None, "reference", "smooth"])
+def test_nothing_is_traced_again_when_the_temperature_moves(gap_scale):
+    traces = []
+
+    class Counting(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            traces.append(1)
+            return crossentropy().call(y_true, y_pred)
+
+    model = distiller(temperature=DynamicTemperature(gap_scale=gap_scale))
+    model.compile("sgd", Counting())
+    model.fit(X, Y, batch_size=64, epochs=2, verbose=0)
+    after_two = len(traces)
+    model.fit(X, Y, batch_size=64, epochs=8, initial_epoch=2, verbose=0)
+    expected = 6 if BACKEND == "torch" else 0
+    assert len(traces) - after_two == expected
+
+
+def test_jit_compiled_and_eager_runs_agree():
+    runs = []
+    for options in (
+        {"run_eagerly": True},
+        {"jit_compile": BACKEND != "torch"},
+    ):
+        model = Distiller(mlp(16, seed=1), mlp(seed=2))
+        before = copies(model.student)
+        model.compile(keras.optimizers.SGD(0.1), crossentropy(), **options)
+        logs = model.fit(
+            X, Y, epochs=2, shuffle=False, callbacks=[DTS()], verbose=0
+        ).history
+        assert moved(model.student, before) > 1e-4
+        runs.append([logs[name] for name in sorted(SEEN)])
+    np.testing.assert_allclose(runs[0], runs[1], rtol=1e-5, atol=1e-6)
