@@ -19,14 +19,14 @@ from keras_dts.arguments import (
 )
 from keras_dts.callbacks import DTS, FaultGuard
 from keras_dts.checks import Schedule, check_weight
-from keras_dts.features import recording
+from keras_dts.features import Answers, TappedModel
 from keras_dts.heads import HeadReader
 from keras_dts.logits import Head, Tensor, weighted_mean, wide
 from keras_dts.losses.base import DEFAULT_TEMPERATURE, to_policy
 from keras_dts.saving import Checkpoints, deserialize, serialize
 from keras_dts.temperatures.base import Temperature, Temperatures
 from keras_dts.temperatures.dynamic import DynamicTemperature
-from keras_dts.terms import Answers, Step, layers_of, to_term
+from keras_dts.terms import Step, to_term
 
 
 class _Batch(NamedTuple):
@@ -166,6 +166,10 @@ class Distiller(Checkpoints):
         self._reader = HeadReader(
             teacher, student, self.terms, to_pair(from_logits)
         )
+        paths = [p for term in self.terms for p in term.teacher_paths]
+        self._tapped_teacher = TappedModel("teacher", teacher, paths)
+        paths = [p for term in self.terms for p in term.student_paths]
+        self._tapped_student = TappedModel("student", student, paths)
         self.teacher_inputs = teacher_inputs
         self.student_inputs = student_inputs
         self._make_state()
@@ -194,9 +198,6 @@ class Distiller(Checkpoints):
         names += ["gap"] if any(t.reads_logits for t in self.terms) else []
         names += ["temperature"] if self.uses_temperature else []
         self.trackers = [keras.metrics.Mean(name=name) for name in names]
-        self._came_unbuilt = [
-            m for m in (self.teacher, self.student) if not m.built
-        ]
         self._looked = False
 
     # Construction: what the models are.
@@ -233,8 +234,8 @@ class Distiller(Checkpoints):
         Returns:
             The student's outputs.
         """
-        teacher = self._answers(self.teacher, pair.teacher, training=False)
-        student = self._answers(self.student, pair.student, training=False)
+        teacher = self._tapped_teacher(pair.teacher, training=False)
+        student = self._tapped_student(pair.student, training=False)
         self._reader.check_outputs(teacher.outputs, student.outputs)
         for term in self.terms:
             term.first_look(teacher, student)
@@ -336,11 +337,9 @@ class Distiller(Checkpoints):
             values = [*state[0], *state[1]]
         # In the scope, what the teacher assigns is dropped, and on torch
         # detached weights keep it from recording a graph.
-        scope = keras.StatelessScope(zip(variables, values, strict=True))
-        with scope:
-            answers = self._answers(
-                self.teacher, self._inputs_of(x).teacher, training=False
-            )
+        with keras.StatelessScope(zip(variables, values, strict=True)):
+            inputs = self._inputs_of(x).teacher
+            answers = self._tapped_teacher(inputs, training=False)
         return keras.tree.map_structure(ops.stop_gradient, answers)
 
     def _inputs_of(self, x: Any) -> _Pair:
@@ -349,37 +348,6 @@ class Distiller(Checkpoints):
             x if student is None else student(x),
             x if teacher is None else teacher(x),
         )
-
-    def _answers(
-        self, model: keras.Model, inputs: Any, training: bool | None
-    ) -> Answers:
-        """Runs a model, and records the features that the terms read."""
-        teacher = model is self.teacher
-        argument = "teacher_layer_name" if teacher else "student_layer_name"
-        paths = [
-            path
-            for term in self.terms
-            for path in (term.teacher_paths if teacher else term.student_paths)
-        ]
-        with recording(layers_of(paths, model, argument)) as features:
-            try:
-                outputs = model(inputs, training=training)
-            except Exception as error:
-                if model not in self._came_unbuilt:
-                    raise
-                name = "teacher" if teacher else "student"
-                raise ValueError(
-                    f"`{name}` must be built, or be built by calling it on a "
-                    f"batch. Received: a {type(model).__name__}, which "
-                    f"failed: {error}"
-                ) from error
-        for path in paths:
-            if path not in features:
-                raise ValueError(
-                    f"`{argument}` must name a layer that {model.name!r} runs. "
-                    f"Received: {argument}={path!r}, which it does not run"
-                )
-        return Answers(outputs, features)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns the student's outputs.
@@ -392,11 +360,11 @@ class Distiller(Checkpoints):
             return self._first_look(inputs)
         if isinstance(inputs, _Batch):
             x = self._inputs_of(inputs.inputs).student
-            return self._answers(self.student, x, training)
+            return self._tapped_student(x, training)
         pair = self._inputs_of(inputs)
         if not self._looked:
             self._first_look(pair)
-        return self._answers(self.student, pair.student, training).outputs
+        return self._tapped_student(pair.student, training).outputs
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """Returns nothing: the student's outputs carry their own masks."""

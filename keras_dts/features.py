@@ -4,21 +4,84 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
 from keras_dts.logits import Tensor, wide
 
 
+class Answers(NamedTuple):
+    """What a model says to a batch: its outputs, and features by path."""
+
+    outputs: Any
+    features: dict[str, Tensor]
+
+
+class TappedModel:
+    """A model that also tells what some of its layers return.
+
+    Args:
+        role: `"teacher"` or `"student"`, for the messages.
+        model: The model.
+        paths: The layers, by their path through nested models and layers:
+            names joined by slashes, such as
+            `"bert_backbone/transformer_layer_1"`. In a layer that is no
+            model, a name may also be the attribute that holds the next one.
+
+    Raises:
+        ValueError: If there is no such layer.
+    """
+
+    def __init__(self, role: str, model: keras.Model, paths: list[str]) -> None:
+        self.model = model
+        self._role = role
+        self._came_unbuilt = not model.built
+        self._layers = {
+            path: find_layer(model, path, f"{role}_layer_name")
+            for path in paths
+        }
+
+    def __call__(self, inputs: Any, training: bool | None) -> Answers:
+        """Runs the model once.
+
+        While it runs, the layers' `call` is replaced by one that keeps its
+        result, on the instances only. So features and outputs come from one
+        pass, in nested and in subclassed models too.
+        """
+        features: dict[str, Any] = {}
+        with contextlib.ExitStack() as stack:
+            for path, layer in self._layers.items():
+                stack.enter_context(_recorded(layer, path, features))
+            outputs = self._run(inputs, training)
+        for path in self._layers:
+            if path not in features:
+                raise ValueError(
+                    f"`{self._role}_layer_name` must name a layer that "
+                    f"{self.model.name!r} runs. Received: {path!r}, which it "
+                    "does not run"
+                )
+        return Answers(outputs, features)
+
+    def _run(self, inputs: Any, training: bool | None) -> Any:
+        try:
+            return self.model(inputs, training=training)
+        except Exception as error:
+            if not self._came_unbuilt:
+                raise
+            raise ValueError(
+                f"`{self._role}` must be built, or be built by calling it on "
+                f"a batch. Received: a {type(self.model).__name__}, which "
+                f"failed: {error}"
+            ) from error
+
+
 def find_layer(model: keras.Model, path: str, argument: str) -> keras.Layer:
-    """Finds a layer by its path through nested models and layers.
+    """Finds a layer by its path.
 
     Args:
         model: Where to look.
-        path: Names joined by slashes, such as
-            `"bert_backbone/transformer_layer_1"`. In a layer that is no
-            model, a name may also be the attribute that holds the next one.
+        path: As for `TappedModel`.
         argument: The name of the argument that gave the path.
 
     Returns:
@@ -45,33 +108,20 @@ def find_layer(model: keras.Model, path: str, argument: str) -> keras.Layer:
 def _children(layer: keras.Layer) -> dict[str, keras.Layer]:
     if isinstance(layer, keras.Model):
         return {child.name: child for child in layer.layers}
-    held = {
-        name: value
-        for name, value in vars(layer).items()
-        if isinstance(value, keras.Layer)
-    }
-    return {**held, **{child.name: child for child in held.values()}}
-
-
-@contextlib.contextmanager
-def recording(layers: dict[str, keras.Layer]) -> Iterator[dict[str, Any]]:
-    """Records what some layers return while their model runs.
-
-    The layers' `call` is replaced by one that keeps its result, on the
-    instances and only inside the context. So features and outputs come from
-    the same pass, in nested and in subclassed models too.
-
-    Args:
-        layers: The layers by the name to record them under.
-
-    Yields:
-        A dictionary that fills with the layers' outputs.
-    """
-    outputs: dict[str, Any] = {}
-    with contextlib.ExitStack() as stack:
-        for name, layer in layers.items():
-            stack.enter_context(_recorded(layer, name, outputs))
-        yield outputs
+    children = {}
+    for attribute in dir(layer):
+        if attribute.startswith("_"):
+            continue
+        try:
+            value = getattr(layer, attribute)
+        except Exception:  # a property that is not ready yet
+            continue
+        if isinstance(value, keras.Layer):
+            children[attribute] = value
+        for item in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(item, keras.Layer):
+                children[item.name] = item
+    return children
 
 
 @contextlib.contextmanager
@@ -108,6 +158,7 @@ class Projector(keras.layers.Layer):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(dtype=wide(), autocast=False, **kwargs)
+        self.supports_masking = True
         self.dense: keras.layers.Dense | None = None
 
     def build(

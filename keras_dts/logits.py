@@ -285,8 +285,7 @@ def gives_probabilities(model: keras.Model, index: int) -> bool:
     output = outputs[index]
     layer = _producer(model, output)
     if isinstance(layer, keras.Model):
-        inner = [o is output for o in keras.tree.flatten(layer.output)]
-        return gives_probabilities(layer, max(inner.index(True), 0))
+        return len(layer.outputs) == 1 and gives_probabilities(layer, 0)
     activation = getattr(layer, "activation", None)
     if activation is keras.activations.sigmoid:
         if output.shape[-1] > 1:
@@ -309,7 +308,8 @@ def _producer(model: keras.Model, output: Any) -> Any:
                 return layer
         except (AttributeError, ValueError):
             continue  # a layer used more than once has no single output
-    return None
+    # A nested model's `output` is not what it gave here.
+    return model.layers[-1] if len(model.outputs) == 1 else None
 
 
 def _shape(x: Tensor) -> tuple[Any, ...]:

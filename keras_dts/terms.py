@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_dts.features import Projector, find_layer
+from keras_dts.features import Answers, Projector
 from keras_dts.logits import (
     EntryWeights,
     Head,
@@ -24,13 +24,6 @@ from keras_dts.logits import (
 from keras_dts.losses.base import LogitDistillation
 from keras_dts.losses.kd import KD
 from keras_dts.temperatures.base import Temperatures
-
-
-class Answers(NamedTuple):
-    """What a model says to a batch: its outputs, and features by path."""
-
-    outputs: Any
-    features: dict[str, Tensor]
 
 
 class Step(NamedTuple):
@@ -279,10 +272,7 @@ def to_term(loss: Any, teacher: keras.Model, student: keras.Model) -> Term:
     if _is_keras_s(loss, keras.distillation.LogitsDistillation):
         return LogitTerm(_from_keras(loss))
     if isinstance(loss, keras.distillation.FeatureDistillation):
-        term = FeatureTerm(loss)
-        layers_of(term.teacher_paths, teacher, "teacher_layer_name")
-        layers_of(term.student_paths, student, "student_layer_name")
-        return term
+        return FeatureTerm(loss)
     if isinstance(loss, keras.distillation.DistillationLoss):
         loss.validate_model_compatibility(teacher, student)
         return OutputTerm(loss)
@@ -296,13 +286,6 @@ def _no_loss(loss: Any) -> ValueError:
         "like the student's outputs, with `None` for those to skip. "
         f"Received: {loss!r}"
     )
-
-
-def layers_of(
-    paths: Any, model: keras.Model, argument: str
-) -> dict[str, keras.Layer]:
-    """Finds the layers behind some paths."""
-    return {path: find_layer(model, path, argument) for path in paths}
 
 
 def _is_keras_s(loss: Any, kind: Any) -> bool:

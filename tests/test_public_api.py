@@ -1,0 +1,84 @@
+"""The public names: complete, documented, registered, and light to import."""
+
+import importlib
+import inspect
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import pytest
+
+import keras_dts
+
+PUBLIC = [
+    (module, name)
+    for module in ("keras_dts", "keras_dts.losses", "keras_dts.temperatures")
+    for name in importlib.import_module(module).__all__
+]
+CLASSES = [
+    (module, name)
+    for module, name in PUBLIC
+    if inspect.isclass(getattr(importlib.import_module(module), name))
+]
+
+
+def test_the_list_is_sorted_and_true():
+    for module in ("keras_dts", "keras_dts.losses", "keras_dts.temperatures"):
+        names = importlib.import_module(module).__all__
+        assert names == sorted(names)
+        for name in names:
+            assert hasattr(importlib.import_module(module), name)
+
+
+@pytest.mark.parametrize(("module", "name"), CLASSES)
+def test_docstrings_name_every_argument(module, name):
+    kind = getattr(importlib.import_module(module), name)
+    text = inspect.getdoc(kind)
+    assert text.splitlines()[0].endswith(".")
+    if issubclass(kind, tuple) or inspect.isabstract(kind):
+        return
+    for argument in inspect.signature(kind.__init__).parameters.values():
+        if (
+            argument.name != "self"
+            and argument.kind is not argument.VAR_KEYWORD
+        ):
+            assert f"{argument.name}: " in text, argument.name
+
+
+@pytest.mark.parametrize("name", ["Distiller", "DynamicTemperature", "DTS"])
+def test_the_three_names_have_examples_errors_and_a_reference(name):
+    text = inspect.getdoc(getattr(keras_dts, name))
+    for part in ("Args:", "Raises:", "Example:", ">>>", "Reference:"):
+        assert part in text
+
+
+@pytest.mark.parametrize("name", ["Distiller", "DynamicTemperature"])
+def test_classes_are_registered_with_keras(name):
+    kind = getattr(keras_dts, name)
+    registered = keras.saving.get_registered_name(kind)
+    assert registered == f"keras_dts>{name}"
+
+
+def test_only_public_keras_is_used():
+    package = pathlib.Path(keras_dts.__file__).parent
+    for path in package.rglob("*.py"):
+        assert "keras.src" not in path.read_text(), path
+
+
+def test_importing_brings_in_nothing_optional():
+    script = (
+        "import sys, keras\n"
+        "before = set(sys.modules)\n"
+        "import keras_dts\n"
+        "print(*sorted({m.split('.')[0] for m in set(sys.modules) - before}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        check=True,
+        text=True,
+        env={**os.environ},
+    )
+    assert done.stdout.split() == ["keras_dts"]
