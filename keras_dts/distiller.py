@@ -20,10 +20,10 @@ from keras_dts.arguments import (
 from keras_dts.callbacks import DTS, FaultGuard
 from keras_dts.checks import Schedule, check_weight
 from keras_dts.features import Answers, TappedModel
-from keras_dts.heads import HeadReader
-from keras_dts.logits import Head, Tensor, weighted_mean, wide
+from keras_dts.heads import HeadReader, logged
+from keras_dts.logits import Head, Tensor, wide
 from keras_dts.losses.base import DEFAULT_TEMPERATURE, to_policy
-from keras_dts.saving import Checkpoints, deserialize, serialize
+from keras_dts.saving import Checkpoints
 from keras_dts.temperatures.base import Temperature, Temperatures
 from keras_dts.temperatures.dynamic import DynamicTemperature
 from keras_dts.terms import Step, to_term
@@ -318,7 +318,7 @@ class Distiller(Checkpoints):
         """Evaluates the student; the teacher does not run."""
         result = super().test_step(*args)
         logs, *state = result if isinstance(result, tuple) else (result,)
-        unused = {tracker.name for tracker in self.trackers[1:]}
+        unused = {tracker.name for tracker in self.trackers} - {"student_loss"}
         logs = {name: v for name, v in logs.items() if name not in unused}
         return (logs, *state) if state else logs
 
@@ -396,7 +396,7 @@ class Distiller(Checkpoints):
         self._reader.check_targets(outputs, y, sample_weight)
         if not isinstance(x, _Batch):
             loss = self._student_loss(y, y_pred, sample_weight)
-            self._track(x, [loss / share])
+            self._track(x, {"student_loss": loss / share})
             return loss
         heads, faults, y = self._reader.prepare(
             x.teacher.outputs, outputs, y, sample_weight, self.loss
@@ -410,14 +410,11 @@ class Distiller(Checkpoints):
                 self.distillation_loss_weights, self.terms, strict=True
             )
         )
-        self._track(
-            x,
-            [
-                student_loss / share,
-                distillation_loss,
-                *self._seen(heads, temperatures),
-            ],
-        )
+        parts = {
+            "student_loss": student_loss / share,
+            "distillation_loss": distillation_loss,
+        }
+        self._track(x, parts | logged(heads, temperatures))
         weight = self._now(self.student_loss_weight)
         self.step.assign_add(1)
         self.faults.assign(ops.maximum(self.faults, faults))
@@ -449,23 +446,13 @@ class Distiller(Checkpoints):
         answers = iter(self.temperature.heads(read, training=True))
         return [None if head is None else next(answers) for head in heads]
 
-    def _track(self, x: Any, values: list[Tensor]) -> None:
+    def _track(self, x: Any, values: dict[str, Tensor]) -> None:
         """Logs values as Keras logs the loss: weighted by the batch's size."""
         first = next(i for i in keras.tree.flatten(x) if i is not None)
-        for tracker, value in zip(self.trackers, values, strict=False):
-            tracker.update_state(value, sample_weight=ops.shape(first)[0])
-
-    def _seen(
-        self, heads: list[Head | None], temperatures: list[Any]
-    ) -> list[Tensor]:
-        """Returns the gap, and the mean temperature, to be logged."""
-        seen = [head for head in heads if head is not None]
-        values = [sum(head.gap for head in seen) / len(seen)] if seen else []
-        if self.uses_temperature:
-            used = [t.student for t in temperatures if t is not None]
-            means = [_mean(t, h) for t, h in zip(used, seen, strict=True)]
-            values.append(sum(means) / len(means))
-        return values
+        for tracker in self.trackers:
+            if tracker.name in values:
+                value = values[tracker.name]
+                tracker.update_state(value, sample_weight=ops.shape(first)[0])
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
@@ -488,53 +475,10 @@ class Distiller(Checkpoints):
                 logs |= result if named else {metric.name: result}
         return logs
 
-    # Saving.
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments, serialized."""
-        return {
-            **{
-                k: v
-                for k, v in super().get_config().items()
-                if k in ("name", "trainable", "dtype")
-            },
-            **{name: serialize(getattr(self, name)) for name in _SERIALIZED},
-            "from_logits": self._reader.from_logits,
-        }
-
-    @classmethod
-    def from_config(
-        cls, config: dict[str, Any], custom_objects: Any = None
-    ) -> Distiller:
-        """Makes the distiller that `get_config` described."""
-        config = dict(config)
-        for name in _SERIALIZED:
-            config[name] = deserialize(config[name], custom_objects)
-        return cls(**config)
-
-
-_SERIALIZED = (
-    "teacher",
-    "student",
-    "distillation_losses",
-    "distillation_loss_weights",
-    "student_loss_weight",
-    "temperature",
-    "teacher_inputs",
-    "student_inputs",
-)
-
 
 def _without(variables: list[Any], others: list[Any]) -> list[Any]:
     left_out = {id(v) for v in others}
     return [v for v in variables if id(v) not in left_out]
-
-
-def _mean(temperature: Tensor, head: Head) -> Tensor:
-    if len(temperature.shape) == 0:
-        return temperature
-    counted = ops.cast(ops.not_equal(head.weights, 0), temperature.dtype)
-    return weighted_mean(temperature, counted)
 
 
 def _replica_share() -> Any:

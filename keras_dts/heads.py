@@ -17,8 +17,10 @@ from keras_dts.logits import (
     read_labels,
     show,
     to_logits,
+    weighted_mean,
     wide,
 )
+from keras_dts.temperatures.base import Temperatures
 from keras_dts.terms import Term
 
 
@@ -176,6 +178,37 @@ class HeadReader:
             )
             self._are_logits[index] = teacher, student
         return self._are_logits[index]
+
+
+def logged(
+    heads: list[Head | None], temperatures: list[Temperatures | None]
+) -> dict[str, Tensor]:
+    """Returns what a step tells about its outputs.
+
+    Args:
+        heads: The heads, `None` for outputs that no loss reads.
+        temperatures: What the policy answered for each of them, or `None`.
+
+    Returns:
+        `gap`, in nats, and `temperature`, the student's: each the mean over
+        the outputs, and missing where there is nothing to tell.
+    """
+    read = [head for head in heads if head is not None]
+    gaps = [head.gap for head in read]
+    means = [
+        _mean(answer.student, head)
+        for answer, head in zip(temperatures, heads, strict=True)
+        if answer is not None and head is not None
+    ]
+    told = {"gap": gaps, "temperature": means}
+    return {name: sum(v) / len(v) for name, v in told.items() if v}
+
+
+def _mean(temperature: Tensor, head: Head) -> Tensor:
+    if len(temperature.shape) == 0:
+        return temperature
+    counted = ops.cast(ops.not_equal(head.weights, 0), temperature.dtype)
+    return weighted_mean(temperature, counted)
 
 
 def _check_shapes(teacher: Tensor, student: Tensor) -> None:

@@ -10,6 +10,18 @@ from typing import Any
 import keras
 import numpy as np
 
+# The constructor's arguments that hold objects.
+_SERIALIZED = (
+    "teacher",
+    "student",
+    "distillation_losses",
+    "distillation_loss_weights",
+    "student_loss_weight",
+    "temperature",
+    "teacher_inputs",
+    "student_inputs",
+)
+
 
 def fingerprint(model: keras.Model) -> np.ndarray[Any, Any]:
     """Returns 32 bytes that change when any of a model's weights does.
@@ -77,6 +89,28 @@ class Checkpoints(keras.Model):
 
     # Attributes that Keras's saving shall not find.
     _hidden: frozenset[str] | set[str] = frozenset()
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments, serialized."""
+        return {
+            **{
+                k: v
+                for k, v in super().get_config().items()
+                if k in ("name", "trainable", "dtype")
+            },
+            **{name: serialize(getattr(self, name)) for name in _SERIALIZED},
+            "from_logits": self._reader.from_logits,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> Checkpoints:
+        """Makes the distiller that `get_config` described."""
+        config = dict(config)
+        for name in _SERIALIZED:
+            config[name] = deserialize(config[name], custom_objects)
+        return cls(**config)
 
     def get_build_config(self) -> dict[str, Any]:
         """Returns the shapes that the projectors were built with."""
