@@ -16,7 +16,7 @@ def known_input(model: keras.Model) -> Any:
     if not inputs:
         return None
     # A `Sequential` that was never called has `inputs`, but no `input`.
-    return inputs[0] if len(inputs) == 1 else model.input
+    return inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
 def check_models(teacher: Any, student: Any) -> None:

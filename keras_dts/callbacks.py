@@ -159,7 +159,7 @@ class FaultGuard(keras.callbacks.Callback):
             return
         self._begun = True
         model = self.model
-        model.faults.assign(np.zeros(model.faults.shape, "float32"))
+        clear_faults(model)
         self._weights = [np.array(w) for w in model.student.get_weights()]
         variables = [*model.variables, *model.metrics_variables]
         variables += model.optimizer.variables if model.optimizer else []
@@ -190,19 +190,39 @@ class FaultGuard(keras.callbacks.Callback):
             variable.assign(value)
 
     def _read(self) -> None:
-        model = self.model
-        teacher, labels = ops.convert_to_numpy(model.faults) > 0
-        if not (teacher or labels):
-            return
-        if self._weights:
-            model.student.set_weights(self._weights)
         when = f"in epoch {self._epoch + 1} of {self.params['epochs']}"
-        if teacher:
-            raise ValueError(
-                "The logits of `teacher` must be finite. Received: NaN or "
-                f"infinite logits from the teacher {model.teacher.name!r} "
-                f"{when}. The student learned nothing from these batches."
-            )
+        try:
+            raise_faults(self.model, when)
+        except ValueError:
+            if self._weights:
+                self.model.student.set_weights(self._weights)
+            raise
+
+
+def clear_faults(distiller: Any) -> None:
+    """Forgets the broken batches that a distiller's steps have noted."""
+    distiller.faults.assign(np.zeros(distiller.faults.shape, "float32"))
+
+
+def raise_faults(distiller: Any, when: str) -> None:
+    """Raises if a distiller's steps have noted a broken batch.
+
+    Args:
+        distiller: A `keras_dts.Distiller`.
+        when: When that was, for the message.
+
+    Raises:
+        ValueError: If the teacher's logits were not finite, or class indices
+            in the labels named no class.
+    """
+    teacher, labels = ops.convert_to_numpy(distiller.faults) > 0
+    if teacher:
+        raise ValueError(
+            "The logits of `teacher` must be finite. Received: NaN or "
+            f"infinite logits from the teacher {distiller.teacher.name!r} "
+            f"{when}. The student learned nothing from these batches."
+        )
+    if labels:
         raise ValueError(
             "The class indices in `y` must be at least 0 and less than the "
             f"number of classes. Received: others {when}. The student "

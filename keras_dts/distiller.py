@@ -17,7 +17,7 @@ from keras_dts.arguments import (
     to_loss_weights,
     to_pair,
 )
-from keras_dts.callbacks import DTS, FaultGuard
+from keras_dts.callbacks import DTS, FaultGuard, clear_faults, raise_faults
 from keras_dts.checks import Schedule, check_weight
 from keras_dts.features import Answers, TappedModel
 from keras_dts.heads import HeadReader, logged
@@ -288,6 +288,14 @@ class Distiller(Checkpoints):
         finally:
             guard.reattach()
 
+    @functools.wraps(keras.Model.train_on_batch)
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains on one batch; see `keras.Model.train_on_batch`."""
+        clear_faults(self)
+        logs = super().train_on_batch(*args, **kwargs)
+        raise_faults(self, "in this batch")
+        return logs
+
     def _driven(self, callbacks: Any) -> list[Any]:
         """Adds the callback that moves the temperature, if one is needed."""
         if isinstance(callbacks, keras.callbacks.CallbackList):
@@ -325,7 +333,7 @@ class Distiller(Checkpoints):
     def _ask_teacher(self, x: Any, state: Any = None) -> Answers:
         """Returns the teacher's answers, without a gradient or a change."""
         if not self._complete:
-            self._first_look(self._inputs_of(x))
+            self._first_look(self._pair(x))
         if state is None:
             variables = self.teacher.variables
             values = [ops.stop_gradient(v.value) for v in variables]
@@ -338,15 +346,13 @@ class Distiller(Checkpoints):
         # In the scope, what the teacher assigns is dropped, and on torch
         # detached weights keep it from recording a graph.
         with keras.StatelessScope(zip(variables, values, strict=True)):
-            inputs = self._inputs_of(x).teacher
+            inputs = _given(self.teacher_inputs, x)
             answers = self._tapped_teacher(inputs, training=False)
         return keras.tree.map_structure(ops.stop_gradient, answers)
 
-    def _inputs_of(self, x: Any) -> _Pair:
-        student, teacher = self.student_inputs, self.teacher_inputs
+    def _pair(self, x: Any) -> _Pair:
         return _Pair(
-            x if student is None else student(x),
-            x if teacher is None else teacher(x),
+            _given(self.student_inputs, x), _given(self.teacher_inputs, x)
         )
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
@@ -359,12 +365,12 @@ class Distiller(Checkpoints):
         if isinstance(inputs, _Pair):
             return self._first_look(inputs)
         if isinstance(inputs, _Batch):
-            x = self._inputs_of(inputs.inputs).student
+            x = _given(self.student_inputs, inputs.inputs)
             return self._tapped_student(x, training)
-        pair = self._inputs_of(inputs)
         if not self._looked:
-            self._first_look(pair)
-        return self._tapped_student(pair.student, training).outputs
+            self._first_look(self._pair(inputs))
+        x = _given(self.student_inputs, inputs)
+        return self._tapped_student(x, training).outputs
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """Returns nothing: the student's outputs carry their own masks."""
@@ -474,6 +480,10 @@ class Distiller(Checkpoints):
                 named = isinstance(result, dict)
                 logs |= result if named else {metric.name: result}
         return logs
+
+
+def _given(function: Callable[[Any], Any] | None, x: Any) -> Any:
+    return x if function is None else function(x)
 
 
 def _without(variables: list[Any], others: list[Any]) -> list[Any]:

@@ -118,7 +118,7 @@ class HeadReader:
             if labels[index] is not None:
                 are_indices(labels[index], outputs[index])
             if weights[index] is not None:
-                check_sample_weight(weights[index], outputs[index][..., 0])
+                check_sample_weight(weights[index], outputs[index].shape[:-1])
 
     def prepare(
         self, teacher: Any, student: Any, y: Any, sample_weight: Any, loss: Any

@@ -240,9 +240,17 @@ class EntryWeights(keras.layers.Layer):
         return weights
 
 
-def check_sample_weight(sample_weight: Tensor, entries: Tensor) -> None:
-    """Raises unless `sample_weight` has a value for each of the entries."""
-    shape, wanted = tuple(sample_weight.shape), tuple(entries.shape)
+def check_sample_weight(sample_weight: Tensor, wanted: Any) -> None:
+    """Raises unless `sample_weight` has a value for each entry.
+
+    Args:
+        sample_weight: The user's weights.
+        wanted: The shape of the entries, `(batch, ...)`.
+
+    Raises:
+        ValueError: If it has not.
+    """
+    shape, wanted = _shape(sample_weight), tuple(wanted)
     extra = shape[len(wanted) :]
     if any(n != 1 for n in extra) or not _same(
         shape[: len(wanted)], wanted[: len(shape)]
@@ -256,7 +264,7 @@ def check_sample_weight(sample_weight: Tensor, entries: Tensor) -> None:
 
 def align(sample_weight: Tensor, entries: Tensor) -> Tensor:
     """Gives `sample_weight` the rank of `entries`, so that it broadcasts."""
-    check_sample_weight(sample_weight, entries)
+    check_sample_weight(sample_weight, entries.shape)
     sample_weight = ops.cast(sample_weight, wide())
     while len(sample_weight.shape) > len(entries.shape):
         sample_weight = ops.squeeze(sample_weight, axis=-1)

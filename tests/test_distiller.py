@@ -264,6 +264,16 @@ def test_subclassed_models(built, feature):
     assert moved(teacher, taught) == 0.0
 
 
+def test_an_unbuilt_sequential_student():
+    student = keras.Sequential([layers.Dense(6), layers.Dense(3)])
+    losses = [KD(), FeatureDistillation("mse", "feat", "dense")]
+    student.layers[0].name = "dense"
+    distiller = Distiller(mlp(16, seed=1), student, losses)
+    logs = step(distiller, lr=0.1)
+    assert logs["distillation_loss"] > 0
+    assert sum("projector" in w.path for w in distiller.trainable_weights) == 2
+
+
 def test_batch_normalization_of_the_student_learns_and_the_teachers_does_not():
     def model(seed):
         inputs = keras.Input((8,))

@@ -253,6 +253,17 @@ def test_teacher_logits_that_break_later_are_named_with_their_epoch():
     assert all(np.isfinite(w).all() for w in distiller.student.get_weights())
 
 
+def test_broken_batches_are_refused_by_train_on_batch_too():
+    distiller = Distiller(mlp(16), mlp())
+    distiller.compile("sgd", crossentropy())
+    before = copies(distiller.student)
+    with pytest.raises(ValueError, match=r"`y` .* others in this batch"):
+        distiller.train_on_batch(X, Y + 1)
+    assert moved(distiller.student, before) == 0.0
+    distiller.train_on_batch(X, Y)
+    assert moved(distiller.student, before) > 0.0
+
+
 def test_a_layer_that_is_not_there():
     loss = keras.distillation.FeatureDistillation("mse", "feat", "base/deep")
     message = (
