@@ -13,7 +13,12 @@ from keras_dts.temperatures import Temperature
 X, Y = blobs()
 
 
-def refused(distiller, x, y, message, **kwargs):
+# What Keras makes of a `ValueError` raised while it builds a model: older
+# versions wrap it, message and all.
+WHILE_BUILDING = (ValueError, RuntimeError)
+
+
+def refused(distiller, x, y, message, error=ValueError, **kwargs):
     """Checks that `fit` raises, and that the student is what it was."""
     if not distiller.compiled:
         # AdamW moves weights also where their gradient is zero.
@@ -22,7 +27,7 @@ def refused(distiller, x, y, message, **kwargs):
             crossentropy(),
         )
     before = copies(distiller.student)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(error, match=message):
         distiller.fit(x, y, batch_size=32, verbose=0, **kwargs)
     assert moved(distiller.student, before) == 0.0
 
@@ -56,6 +61,7 @@ def test_different_class_counts_of_subclassed_models():
         Y,
         r"`teacher` and `student` must have the same classes. Received: "
         r"outputs of shape \(batch, 5\) from the teacher",
+        error=WHILE_BUILDING,
     )
 
 
@@ -218,7 +224,7 @@ def test_a_model_that_cannot_be_built(name):
         rf"`{name}` must be built, or be built by calling it on a batch. "
         "Received: a Broken, which failed: (.|\\n)*no way"
     )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(WHILE_BUILDING, match=message):
         distiller.fit(X, Y, verbose=0)
 
 
