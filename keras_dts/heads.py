@@ -260,6 +260,7 @@ def _any(flags: Tensor, weights: Tensor) -> Tensor:
 
 def _restored(safe: Tensor, labels: Tensor, ignore: int | None) -> Tensor:
     """Gives safe labels the shape and dtype that the user's had."""
+    labels = ops.convert_to_tensor(labels)
     safe = ops.cast(ops.reshape(safe, ops.shape(labels)), labels.dtype)
     if ignore is None:
         return safe
