@@ -1,0 +1,199 @@
+"""Tests of the pictures: what is drawn is what the history holds."""
+
+import sys
+
+import keras
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from helpers import blobs, crossentropy, mlp
+from matplotlib.figure import Figure
+
+import keras_dts
+from keras_dts import plots
+
+RUN = {
+    "loss": [40.0, 9.0, 1.0],
+    "student_loss": [2.0, 0.8, 0.2],
+    "distillation_loss": [44.0, 10.0, 1.1],
+    "temperature": [8.0, 5.5, 4.0],
+    "gap": [1.9, 0.7, -0.1],
+    "accuracy": [0.25, 0.75, 0.875],
+    "val_accuracy": [0.2, 0.7, 0.8],
+}
+PANELS = ["temperature", "gap (nats)", "loss (nats)", "accuracy (%)"]
+
+
+def curves(axes):
+    """What is drawn, by label, without the line at 0."""
+    return {
+        line.get_label(): (list(line.get_xdata()), list(line.get_ydata()))
+        for line in axes.get_lines()
+        if not line.get_label().startswith("_")
+    }
+
+
+def test_each_panel_shows_its_part_of_the_history():
+    axes = plots.plot_run(RUN)
+    assert [panel.get_ylabel() for panel in axes] == PANELS
+    temperature, gap, losses, accuracy = axes
+    epochs = [1, 2, 3]
+    assert curves(temperature) == {"temperature": (epochs, [8.0, 5.5, 4.0])}
+    assert curves(gap) == {"gap (nats)": (epochs, [1.9, 0.7, -0.1])}
+    assert curves(losses) == {
+        "total": (epochs, RUN["loss"]),
+        "student": (epochs, RUN["student_loss"]),
+        "distillation": (epochs, RUN["distillation_loss"]),
+    }
+    assert curves(accuracy) == {
+        "training": (epochs, [25.0, 75.0, 87.5]),
+        "validation": (epochs, [20.0, 70.0, 80.0]),
+    }
+
+
+def test_epochs_are_named_once_and_shared():
+    axes = plots.plot_run(RUN)
+    assert [panel.get_xlabel() for panel in axes] == ["", "", "", "epoch"]
+    axes[0].set_xlim(1, 2)
+    assert axes[3].get_xlim() == (1, 2)
+
+
+def test_history_of_a_run():
+    """A `History` says at which epoch it began."""
+    x, y = blobs()
+    distiller = keras_dts.Distiller(mlp(seed=1), mlp(seed=2))
+    distiller.compile("sgd", crossentropy(), metrics=["accuracy"])
+    history = distiller.fit(
+        x,
+        y,
+        initial_epoch=2,
+        epochs=5,
+        validation_data=(x, y),
+        callbacks=[keras_dts.DTS(8.0, 2.0, 8.0)],
+        verbose=0,
+    )
+    axes = plots.plot_run(history)
+    assert [panel.get_ylabel() for panel in axes] == PANELS
+    x_drawn, y_drawn = curves(axes[0])["temperature"]
+    assert x_drawn == [3, 4, 5]
+    assert y_drawn == [float(t) for t in history.history["temperature"]]
+    drawn = curves(axes[2])
+    assert drawn["validation"][1] == history.history["val_loss"]
+
+
+def test_history_of_a_plain_model():
+    history = keras.callbacks.History()
+    history.epoch = [0, 1]
+    history.history = {"loss": [3.0, 2.0]}
+    (panel,) = plots.plot_run(history)
+    assert curves(panel) == {"total": ([1, 2], [3.0, 2.0])}
+
+
+@pytest.mark.parametrize(
+    ("losses", "scale"),
+    [
+        ([40.0, 2.0], "log"),
+        ([4.0, 2.0], "linear"),
+        ([40.0, 0.0], "linear"),
+        ([40.0, -2.0], "linear"),
+    ],
+)
+def test_losses_are_logarithmic_where_that_helps(losses, scale):
+    (panel,) = plots.plot_run({"loss": losses})
+    assert panel.get_yscale() == scale
+
+
+def test_curves_of_a_panel_differ_without_colour():
+    for panel in plots.plot_run({**RUN, "val_loss": [3.0, 2.0, 1.0]})[2:]:
+        lines = panel.get_lines()
+        assert len({line.get_color() for line in lines}) == len(lines)
+        # Matplotlib names every dashed style alike.
+        styles = {str(line._unscaled_dash_pattern) for line in lines}
+        assert len(styles) == len(lines)
+        named = [text.get_text() for text in panel.get_legend().get_texts()]
+        assert named == [line.get_label() for line in lines]
+
+
+def tick_labels(axis):
+    """The labels that are seen: an axis also holds some beyond its ends."""
+    low, high = sorted(axis.get_view_interval())
+    return [
+        tick.label1
+        for tick in axis.get_major_ticks()
+        if low <= tick.get_loc() <= high
+    ]
+
+
+def test_no_text_lies_on_another_or_outside():
+    axes = plots.plot_run(RUN)
+    figure = axes[0].figure
+    figure.draw_without_rendering()
+    texts = [axes[-1].xaxis.label, *tick_labels(axes[-1].xaxis)]
+    for panel in axes:
+        texts += [panel.yaxis.label, *tick_labels(panel.yaxis)]
+        if panel.get_legend() is not None:
+            texts += panel.get_legend().get_texts()
+    boxes = [text.get_window_extent() for text in texts]
+    assert len(boxes) > 20
+    for i, box in enumerate(boxes):
+        assert box.width > 0
+        assert figure.bbox.contains(box.x0, box.y0)
+        assert figure.bbox.contains(box.x1, box.y1)
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+
+
+def test_one_epoch_is_a_point_at_a_whole_number(tmp_path):
+    axes = plots.plot_run({name: value[:1] for name, value in RUN.items()})
+    for panel in axes:
+        for line in panel.get_lines():
+            if not line.get_label().startswith("_"):
+                assert line.get_marker() == "o"
+    ticks = axes[-1].get_xticks()
+    assert list(ticks) == [round(tick) for tick in ticks]
+    axes[0].figure.savefig(tmp_path / "one.png")
+
+
+def test_given_axes_are_drawn_on():
+    mine = Figure().subplots(4)
+    axes = plots.plot_run(RUN, ax=mine)
+    assert list(axes) == list(mine)
+    assert curves(mine[0])["temperature"][1] == RUN["temperature"]
+    alone = Figure().subplots()
+    assert plots.plot_run({"gap": [1.0]}, ax=alone)[0] is alone
+
+
+def test_nothing_is_left_behind(tmp_path):
+    """No figure that pyplot would show, no setting changed."""
+    settings = dict(mpl.rcParams)
+    plots.plot_run(RUN)[0].figure.savefig(tmp_path / "run.png")
+    assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
+    assert plt.get_fignums() == []
+    assert dict(mpl.rcParams) == settings
+
+
+@pytest.mark.parametrize(
+    ("history", "ax", "message"),
+    [
+        ({"lr": [1.0]}, None, r"`history` must hold .* Received: \['lr'\]"),
+        ({"loss": []}, None, r"`history` must hold .* at least one epoch"),
+        ([1.0], None, r"`history` must be .* Received: \[1\.0\] of type list"),
+        (RUN, "two", r"`ax` must have one axes .* 4 panels .* Received: 2"),
+    ],
+)
+def test_errors(history, ax, message):
+    axes = Figure().subplots(2) if ax == "two" else None
+    with pytest.raises(ValueError, match=message):
+        plots.plot_run(history, ax=axes)
+
+
+def test_matplotlib_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"keras-dts\[plots\]"):
+        plots.plot_run(RUN)
+
+
+def test_gap_is_drawn_against_zero():
+    gap = plots.plot_run(RUN)[1]
+    (zero,) = [x for x in gap.get_lines() if x.get_label().startswith("_")]
+    np.testing.assert_array_equal(zero.get_ydata(), 0.0)
