@@ -14,9 +14,9 @@ from keras_dts.temperatures.dynamic import DynamicTemperature, check_bounds
 class DTS(keras.callbacks.Callback):
     """Moves a distiller's temperature: the Dynamic Temperature Scheduler.
 
-    At the start of a training it sets the temperature's bounds, and at the
-    start of each epoch it says how far the training is: epoch `e` of `E`,
-    counted from 1, stands at `e / E`. The steps do the rest; see
+    At the start of a training it sets the temperature's bounds. From then on
+    `fit` says at the start of each epoch how far the training is: epoch `e`
+    of `E`, counted from 1, stands at `e / E`. The steps do the rest; see
     `keras_dts.DynamicTemperature` for the rule. `E` is `fit`'s `epochs`, so a
     run that is resumed with `initial_epoch` goes on where it stopped.
 
@@ -90,25 +90,6 @@ class DTS(keras.callbacks.Callback):
             )
         policy.set_bounds(*bounds)
 
-    def on_epoch_begin(
-        self, epoch: int, logs: dict[str, Any] | None = None
-    ) -> None:
-        """Says how far the training is."""
-        policy = self._policy()
-        epochs = self.params["epochs"]
-        if policy.granularity == "epoch":
-            policy.progress.assign((epoch + 1) / epochs)
-            return
-        steps = self.params["steps"]
-        if steps is None:
-            raise ValueError(
-                "`granularity='step'` needs the number of steps in an epoch, "
-                "which the data do not tell. Give `steps_per_epoch` to `fit`. "
-                "Received: steps_per_epoch=None"
-            )
-        policy.progress.assign(epoch / epochs)
-        policy.progress_per_step.assign(1.0 / (epochs * steps))
-
     def _policy(self) -> DynamicTemperature:
         policy = getattr(self.model, "temperature", None)
         if not isinstance(policy, DynamicTemperature):
@@ -127,6 +108,19 @@ class DTS(keras.callbacks.Callback):
                 f"distillation_losses={self.model.distillation_losses}"
             )
         return policy
+
+
+class EpochDriver(keras.callbacks.Callback):
+    """Tells a distiller's policies which epoch begins; `fit` adds it."""
+
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        """Tells them."""
+        for policy in self.model.policies:
+            policy.begin_epoch(
+                epoch, self.params["epochs"], self.params["steps"]
+            )
 
 
 class FaultGuard(keras.callbacks.Callback):

@@ -17,7 +17,12 @@ from keras_dts.arguments import (
     to_loss_weights,
     to_pair,
 )
-from keras_dts.callbacks import DTS, FaultGuard, clear_faults, raise_faults
+from keras_dts.callbacks import (
+    EpochDriver,
+    FaultGuard,
+    clear_faults,
+    raise_faults,
+)
 from keras_dts.checks import Schedule, check_weight
 from keras_dts.features import Answers, TappedModel
 from keras_dts.heads import HeadReader, logged
@@ -25,7 +30,6 @@ from keras_dts.logits import Head, Tensor, wide
 from keras_dts.losses.base import DEFAULT_TEMPERATURE, to_policy
 from keras_dts.saving import Checkpoints
 from keras_dts.temperatures.base import Temperature, Temperatures
-from keras_dts.temperatures.dynamic import DynamicTemperature
 from keras_dts.terms import Step, to_term
 
 
@@ -217,6 +221,12 @@ class Distiller(Checkpoints):
         """Whether a loss softens by the distiller's temperature."""
         return any(term.uses_temperature for term in self.terms)
 
+    @property
+    def policies(self) -> list[Temperature]:
+        """The policies in use: the distiller's, and those of its losses."""
+        own = [policy for term in self.terms for policy in term.policies]
+        return [self.temperature, *own] if self.uses_temperature else own
+
     def _look_at_models(self) -> None:
         """Builds and checks what can be, before any data are seen."""
         if self.student.built and self.teacher.built:
@@ -280,9 +290,12 @@ class Distiller(Checkpoints):
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Trains the student; see `keras.Model.fit`."""
         bound = inspect.signature(super().fit).bind(*args, **kwargs)
+        given = bound.arguments.get("callbacks")
+        if isinstance(given, keras.callbacks.CallbackList):
+            given = given.callbacks
+        given = [c for c in keras.tree.flatten(given) if c is not None]
         guard = FaultGuard()
-        callbacks = self._driven(bound.arguments.get("callbacks"))
-        bound.arguments["callbacks"] = [guard, *callbacks]
+        bound.arguments["callbacks"] = [guard, *given, EpochDriver()]
         try:
             return super().fit(*bound.args, **bound.kwargs)
         finally:
@@ -295,21 +308,6 @@ class Distiller(Checkpoints):
         logs = super().train_on_batch(*args, **kwargs)
         raise_faults(self, "in this batch")
         return logs
-
-    def _driven(self, callbacks: Any) -> list[Any]:
-        """Adds the callback that moves the temperature, if one is needed."""
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = callbacks.callbacks
-        callbacks = [c for c in keras.tree.flatten(callbacks) if c is not None]
-        policy = self.temperature
-        if (
-            isinstance(policy, DynamicTemperature)
-            and not policy.constant
-            and self.uses_temperature
-            and not any(isinstance(c, DTS) for c in callbacks)
-        ):
-            callbacks.append(DTS())
-        return callbacks
 
     def train_step(self, *args: Any) -> Any:
         """Asks the teacher, then defers to Keras's own step.

@@ -23,7 +23,7 @@ from keras_dts.logits import (
 )
 from keras_dts.losses.base import LogitDistillation
 from keras_dts.losses.kd import KD
-from keras_dts.temperatures.base import Temperatures
+from keras_dts.temperatures.base import Temperature, Temperatures
 
 
 class Step(NamedTuple):
@@ -59,6 +59,7 @@ class Term(keras.layers.Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(dtype=wide(), autocast=False, **kwargs)
         self.projectors: list[Projector] = []
+        self.policies: list[Temperature] = []
         self.built = True
 
     def reads(self, outputs: Any) -> list[LogitDistillation | None]:

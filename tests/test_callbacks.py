@@ -8,6 +8,7 @@ import pytest
 from helpers import BACKEND, blobs, copies, crossentropy, mlp, moved, number
 
 from keras_dts import DTS, Distiller, DynamicTemperature
+from keras_dts.losses import KD
 
 X, Y = blobs()
 SEEN = {"loss", "student_loss", "distillation_loss", "temperature", "gap"}
@@ -101,7 +102,7 @@ def test_defaults_are_the_policys_own_otherwise():
     assert model.temperature.bounds == (6.0, 1.0, 7.0)
 
 
-def test_fit_adds_the_driver_only_where_it_is_needed():
+def test_fit_moves_what_is_not_constant():
     model = distiller(temperature=DynamicTemperature())
     model.fit(X, Y, epochs=2, verbose=0)
     assert number(model.temperature.progress) == 1.0
@@ -109,6 +110,15 @@ def test_fit_adds_the_driver_only_where_it_is_needed():
     model.fit(X, Y, epochs=2, verbose=0)
     assert number(model.temperature.progress) == 0.0
     assert number(model.temperature.temperature) == 4.0
+
+
+def test_a_policy_that_belongs_to_a_loss_moves_too():
+    policy = DynamicTemperature(4.0, 1.0, 4.0)
+    model = Distiller(mlp(16, seed=1), mlp(seed=2), KD(temperature=policy))
+    model.compile(keras.optimizers.SGD(0.05), crossentropy())
+    model.fit(X, Y, batch_size=2, epochs=4, verbose=0)
+    assert number(policy.progress) == 1.0
+    assert number(policy.temperature) == pytest.approx(1.0, abs=0.1)
 
 
 def test_fit_takes_callbacks_in_any_form():

@@ -86,6 +86,15 @@ class Temperature(keras.layers.Layer):
         """
         return [self.of(head, training=training) for head in heads]
 
+    def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
+        """Called by `keras_dts.Distiller.fit` when an epoch begins.
+
+        Args:
+            epoch: The epoch, counted from 0.
+            epochs: How many the training has.
+            steps: How many steps an epoch has, or `None` if nobody knows.
+        """
+
     def of(self, head: Head, *, training: bool) -> Temperatures:
         """Returns the temperatures for one output. Subclasses write this."""
         raise NotImplementedError(

@@ -57,8 +57,8 @@ class DynamicTemperature(Temperature):
     ```
 
     With `initial = minimum = maximum` the temperature is that constant.
-    Otherwise `progress` has to move from 0 to 1 over the training: the
-    callback `keras_dts.DTS` does that, and `Distiller.fit` adds it.
+    Otherwise `progress` has to move from 0 to 1 over the training, and
+    `keras_dts.Distiller.fit` sees to that.
 
     The gap is the student's cross entropy minus the teacher's, in nats, at
     temperature 1, positive while the student is behind; without labels it is
@@ -173,6 +173,27 @@ class DynamicTemperature(Temperature):
         ):
             variable.assign(value)
         self.temperature.assign(initial)
+
+    def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
+        """Says how far the training is.
+
+        Raises:
+            ValueError: If the cosine is to move with every step and nobody
+                knows how many there are.
+        """
+        if self.constant:
+            return
+        if self.granularity == "epoch":
+            self.progress.assign((epoch + 1) / epochs)
+            return
+        if steps is None:
+            raise ValueError(
+                "`granularity='step'` needs the number of steps in an epoch, "
+                "which the data do not tell. Give `steps_per_epoch` to `fit`. "
+                "Received: steps_per_epoch=None"
+            )
+        self.progress.assign(epoch / epochs)
+        self.progress_per_step.assign(1.0 / (epochs * steps))
 
     def update(self, gap: Tensor) -> Tensor:
         """Advances the temperature by one step.
