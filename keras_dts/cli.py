@@ -1,20 +1,22 @@
-"""The command `keras-dts`.
+"""What the command `keras-dts` does, once Keras's backend is chosen.
 
-Keras takes its backend from the environment when it is imported, and does not
-change it afterwards. This package imports Keras, so a command that asks for
-another backend starts itself anew, with the backend in the environment.
+The command itself is `keras_dts_command`, which chooses the backend before
+Keras is imported.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.util
 import math
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import keras
+
+import keras_dts
+from keras_dts import demo
 
 _BACKENDS = ("jax", "tensorflow", "torch")
 
@@ -45,18 +47,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     >>> cli.main(["demo", "--data", "digits"])  # doctest: +SKIP
     0
     """
-    argv = sys.argv[1:] if argv is None else list(argv)
     args = _parser().parse_args(argv)
     try:
-        return _demo(args, argv)
+        return _demo(args)
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
-    import keras_dts
-
     parser = argparse.ArgumentParser(
         prog="keras-dts",
         description="Knowledge distillation with dynamic temperatures.",
@@ -68,48 +67,55 @@ def _parser() -> argparse.ArgumentParser:
         action="version",
         version=f"keras-dts {keras_dts.__version__}",
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser(
+    commands = parser.add_subparsers(dest="subcommand", required=True)
+    command = commands.add_parser(
         "demo",
         help="distil a small model on real images",
         description=_DESCRIPTION,
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    demo.add_argument(
+    command.add_argument(
         "--data",
-        choices=["digits", "fashion_mnist"],
+        choices=list(demo.SETTINGS),
         default="digits",
         help="the images (default: %(default)s, which takes a minute)",
     )
-    demo.add_argument(
+    command.add_argument(
         "--backend",
         choices=_BACKENDS,
         help="the backend of Keras (default: the one Keras is set to)",
     )
-    demo.add_argument(
+    command.add_argument(
         "--seeds",
         type=_count,
         default=3,
         metavar="N",
         help="students of each method (default: %(default)s)",
     )
-    demo.add_argument(
+    command.add_argument(
         "--epochs",
         type=_count,
         metavar="N",
         help="epochs of each training, the teacher's too, for a quick look",
     )
-    demo.add_argument(
+    command.add_argument(
+        "--student-share",
+        type=_share,
+        metavar="P",
+        help="part of the training images that the students see, up to 1 "
+        "(default: 0.2 of the digits, 0.1 of Fashion-MNIST)",
+    )
+    command.add_argument(
         "--temperature",
         type=_positive,
         default=4.0,
         metavar="T",
         help="temperature of KD; DTS goes from 2 T to T (default: %(default)g)",
     )
-    demo.add_argument(
+    command.add_argument(
         "--out",
-        type=Path,
+        type=_directory,
         default=Path("runs/demo"),
         metavar="DIR",
         help="where the results go (default: %(default)s)",
@@ -125,6 +131,13 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _share(text: str) -> float:
+    value = _positive(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"must be at most 1, not {text!r}")
+    return value
+
+
 def _positive(text: str) -> float:
     try:
         value = float(text)
@@ -137,29 +150,25 @@ def _positive(text: str) -> float:
     return value
 
 
-def _demo(args: argparse.Namespace, argv: list[str]) -> int:
-    import keras
+def _directory(text: str) -> Path:
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a directory, not {text!r}")
+    return path
 
-    active = keras.config.backend()
-    wanted = args.backend or active
-    if wanted not in _BACKENDS:
+
+def _demo(args: argparse.Namespace) -> int:
+    backend = keras.config.backend()
+    if args.backend not in (None, backend):
         return _fail(
-            f"Keras is set to the backend {wanted!r}, which cannot train. "
-            f"Give --backend one of {', '.join(_BACKENDS)}."
+            f"Keras runs on {backend!r} in this process already. Start anew "
+            f"by the command keras-dts, or with KERAS_BACKEND={args.backend}."
         )
-    if importlib.util.find_spec(wanted) is None:
-        return _fail(
-            f"The backend {wanted!r} is not installed: "
-            f'pip install "keras-dts[{wanted}]".'
-        )
-    if wanted != active:
-        _restart(argv, wanted)
-
-    from keras_dts import demo
-
     setting = dataclasses.replace(
         demo.SETTINGS[args.data], temperature=args.temperature
     )
+    if args.student_share is not None:
+        setting = dataclasses.replace(setting, student_share=args.student_share)
     if args.epochs is not None:
         setting = dataclasses.replace(
             setting, teacher_epochs=args.epochs, student_epochs=args.epochs
@@ -179,21 +188,6 @@ def _demo(args: argparse.Namespace, argv: list[str]) -> int:
     return 0
 
 
-def _restart(argv: list[str], backend: str) -> None:
-    """Replaces this process by one in which Keras has another backend."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execve(
-        sys.executable,
-        [sys.executable, "-m", "keras_dts.cli", *argv],
-        {**os.environ, "KERAS_BACKEND": backend},
-    )
-
-
 def _fail(message: str) -> int:
     print(f"keras-dts: {message}", file=sys.stderr)
     return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

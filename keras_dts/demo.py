@@ -11,6 +11,7 @@ images that the students do not see, with other seeds.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import math
@@ -241,7 +242,8 @@ def run(
         "student": len(part),
         "test": len(splits.y_test),
     }
-    say = print if verbose else _nothing
+    # Flushed, for those who read it through a pipe.
+    say = functools.partial(print, flush=True) if verbose else _nothing
     say(
         f"{setting.data}: the teacher learns from {images['teacher']:,} "
         f"images, a student from {images['student']:,}; tested on "
@@ -403,7 +405,11 @@ def _fit(
 
 def _accuracy(model: keras.Model, splits: Splits) -> float:
     logs = model.evaluate(
-        splits.x_test, splits.y_test, verbose=0, return_dict=True
+        splits.x_test,
+        splits.y_test,
+        batch_size=1_000,
+        verbose=0,
+        return_dict=True,
     )
     return float(logs["accuracy"])
 
