@@ -1,0 +1,27 @@
+"""The README's Python runs as it stands."""
+
+import pathlib
+import re
+
+import keras
+from helpers import blobs, mlp
+
+README = pathlib.Path(__file__).parent.parent / "README.md"
+
+
+def test_every_block_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
+    assert len(blocks) >= 2
+    x, y = blobs()
+    for block in blocks:
+        names = {
+            "teacher": mlp(16, seed=1),
+            "student": mlp(seed=2),
+            "x_train": x,
+            "y_train": y,
+            "validation": (x, y),
+        }
+        exec(block, names)
+    saved = keras.models.load_model(tmp_path / "student.keras")
+    assert saved.predict(x, verbose=0).shape == (64, 3)
