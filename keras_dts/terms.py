@@ -127,57 +127,57 @@ class FeatureTerm(Term):
                 f"student_layer_name={loss.student_layer_name!r}"
             )
         self.weights_of = EntryWeights(name="feature_weights")
-        # Keras tracks a list that grows only until the layer is built.
-        losses = keras.tree.flatten(loss.loss)
+        self._functions = (keras.tree.flatten(loss.loss),)
         self.projectors = [
-            Projector(name=f"projector_{i}") for i in range(len(losses))
+            Projector(name=f"projector_{i}")
+            for i, function in enumerate(self._functions[0])
+            if function is not None
         ]
-
-    def features(
-        self, answers: Answers, paths: tuple[str, ...]
-    ) -> list[Tensor]:
-        """Returns the features the loss compares, as a flat list."""
-        found = answers.features[paths[0]] if paths else answers.outputs
-        return keras.tree.flatten(found)
 
     def first_look(self, teacher: Answers, student: Answers) -> None:
         """Builds the projectors."""
-        pairs = self._pairs(teacher, student)
-        for projector, (s, t) in zip(self.projectors, pairs, strict=True):
-            projector(promote(s), promote(t))
+        self._pairs(teacher, student)
 
     def _pairs(
         self, teacher: Answers, student: Answers
-    ) -> list[tuple[Tensor, Tensor]]:
-        ours = self.features(student, self.student_paths)
-        theirs = self.features(teacher, self.teacher_paths)
-        if not len(ours) == len(theirs) == len(self.projectors):
+    ) -> list[tuple[Any, Tensor, Tensor, Tensor]]:
+        """Returns what to compare.
+
+        Returns:
+            For each tensor that is not skipped: Keras's loss, the teacher's
+            features, the student's as projected, and as they came, with
+            their mask.
+        """
+        (functions,) = self._functions
+        ours = _read(student, self.student_paths)
+        theirs = _read(teacher, self.teacher_paths)
+        if not len(ours) == len(theirs) == len(functions):
             raise ValueError(
                 "`FeatureDistillation` needs one loss for each tensor that "
-                f"the two layers return. Received: {len(self.projectors)} "
-                f"losses for {len(ours)} tensors of the student and "
-                f"{len(theirs)} of the teacher"
+                f"the two layers return. Received: {len(functions)} losses "
+                f"for {len(ours)} tensors of the student and {len(theirs)} of "
+                "the teacher"
             )
-        return list(zip(ours, theirs, strict=True))
+        projectors = iter(self.projectors)
+        return [
+            (function, promote(t), next(projectors)(promote(s), promote(t)), s)
+            for function, t, s in zip(functions, theirs, ours, strict=True)
+            if function is not None
+        ]
 
     def loss(self, step: Step) -> Tensor:
         """Returns the sum of the losses of the layers' outputs."""
         (loss,) = self._wrapped
-        pairs = self._pairs(step.teacher, step.student)
-        if not _is_keras_s(loss, keras.distillation.FeatureDistillation):
-            (s, t), projector = pairs[0], self.projectors[0]
-            return ops.mean(
-                loss.compute_loss(promote(t), projector(promote(s), promote(t)))
-            )
+        own = not _is_keras_s(loss, keras.distillation.FeatureDistillation)
         total = 0.0
-        functions = keras.tree.flatten(loss.loss)
-        for (s, t), projector, function in zip(
-            pairs, self.projectors, functions, strict=True
+        for function, teacher, student, features in self._pairs(
+            step.teacher, step.student
         ):
-            if function is not None:
-                projected = projector(promote(s), promote(t))
-                values = unreduced(function, promote(t), projected)
-                total = total + self._mean(values, s, step.sample_weight)
+            if own:
+                values = loss.compute_loss(teacher, student)
+            else:
+                values = unreduced(function, teacher, student)
+            total = total + self._mean(values, features, step.sample_weight)
         return total
 
     def _mean(
@@ -188,14 +188,7 @@ class FeatureTerm(Term):
         weights = self.weights_of(features)  # the layer's own mask, if any
         while len(weights.shape) > len(values.shape):
             weights = ops.max(weights, axis=-1)
-        weights = weights * ops.ones_like(values)
-        sample_weight = next(
-            (w for w in keras.tree.flatten(sample_weight) if w is not None),
-            None,
-        )
-        if sample_weight is not None:
-            weights = weights * _fitted(sample_weight, values)
-        return weighted_mean(values, weights)
+        return weighted_mean(values, weights * _weights(values, sample_weight))
 
 
 class OutputTerm(Term):
@@ -218,11 +211,7 @@ class OutputTerm(Term):
         )
         if len(values.shape) == 0:
             return values
-        weights = ops.ones_like(values)
-        for sample_weight in keras.tree.flatten(step.sample_weight)[:1]:
-            if sample_weight is not None:
-                weights = weights * _fitted(sample_weight, values)
-        return weighted_mean(values, weights)
+        return weighted_mean(values, _weights(values, step.sample_weight))
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -359,12 +348,24 @@ def _names(name: str | None) -> tuple[str, ...]:
     return () if name is None else (name,)
 
 
-def _fitted(sample_weight: Tensor, values: Tensor) -> Tensor:
-    """Makes sample weights fit values of another shape, by their mean."""
-    sample_weight = ops.cast(sample_weight, values.dtype)
-    shape = tuple(sample_weight.shape)
+def _read(answers: Answers, paths: tuple[str, ...]) -> list[Tensor]:
+    """Returns a layer's outputs, or the model's, as a flat list."""
+    found = answers.features[paths[0]] if paths else answers.outputs
+    return keras.tree.flatten(found)
+
+
+def _weights(values: Tensor, sample_weight: Any) -> Tensor:
+    """Returns a weight for each value.
+
+    The first of the sample weights counts; where they have another shape
+    than the values, their mean over all axes but the first.
+    """
+    weights = ops.ones_like(values)
+    given = [w for w in keras.tree.flatten(sample_weight) if w is not None]
+    if not given:
+        return weights
+    first = ops.cast(given[0], values.dtype)
+    shape = tuple(first.shape)
     if len(shape) > 1 and shape[1:] != tuple(values.shape)[1 : len(shape)]:
-        sample_weight = ops.mean(
-            sample_weight, axis=tuple(range(1, len(shape)))
-        )
-    return align(sample_weight, values)
+        first = ops.mean(first, axis=tuple(range(1, len(shape))))
+    return weights * align(first, values)

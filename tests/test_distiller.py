@@ -516,3 +516,24 @@ def test_gradient_accumulation_and_several_steps_at_once(options):
         strict=True,
     ):
         np.testing.assert_allclose(two, one, atol=1e-6)
+
+
+def test_features_may_be_skipped_and_are_weighed_by_example():
+    def model(hidden, seed):
+        inputs = keras.Input((8,))
+        x = layers.Dense(hidden)(inputs)
+        outputs = [layers.Dense(3)(x), layers.Dense(hidden)(x)]
+        return randomize(keras.Model(inputs, outputs), seed)
+
+    loss = FeatureDistillation(["mse", None])
+    weights = np.arange(64).astype("float32")
+    logs = step(
+        Distiller(model(16, 1), model(6, 2), loss),
+        y=[Y, np.zeros((64, 6), "float32")],
+        loss=[crossentropy(), "mse"],
+        sample_weight=weights,
+    )
+    t, s = (model(h, i).predict(X, verbose=0)[0] for h, i in ((16, 1), (6, 2)))
+    values = np.mean((t - s) ** 2, axis=-1)
+    expected = np.sum(weights * values) / 63  # one weight is 0
+    assert logs["distillation_loss"] == pytest.approx(expected, rel=1e-5)
