@@ -290,6 +290,6 @@ def test_backend_is_switched_and_ctrl_c_ends_it(tmp_path):
         assert f"{other} backend" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert err.endswith("\nStopped.\n")
     assert "Traceback" not in err
