@@ -17,8 +17,7 @@ import keras
 
 import keras_dts
 from keras_dts import demo
-
-_BACKENDS = ("jax", "tensorflow", "torch")
+from keras_dts_command import BACKENDS
 
 _DESCRIPTION = """\
 Trains a teacher, and then a small student three times over: alone, with a
@@ -83,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--backend",
-        choices=_BACKENDS,
+        choices=BACKENDS,
         help="the backend of Keras (default: the one Keras is set to)",
     )
     command.add_argument(

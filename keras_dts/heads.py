@@ -17,7 +17,6 @@ from keras_dts.logits import (
     read_labels,
     show,
     to_logits,
-    weighted_mean,
     wide,
 )
 from keras_dts.temperatures.base import Temperatures
@@ -76,6 +75,7 @@ class HeadReader:
         self._terms = terms
         self._entry_weights = EntryWeights(name="entry_weights")
         self._are_logits: dict[int, tuple[bool, bool]] = {}
+        self._indices: list[int] | None = None
 
     def check_outputs(self, teacher: Any, student: Any) -> None:
         """Raises unless the outputs that losses read fit each other.
@@ -157,13 +157,15 @@ class HeadReader:
         return Prepared(heads, ops.max(ops.stack(faults), axis=0), y)
 
     def _read(self, outputs: Any) -> list[int]:
-        """Returns which outputs a loss on logits reads."""
-        reads = [term.reads(outputs) for term in self._terms]
-        return [
-            index
-            for index, losses in enumerate(zip(*reads, strict=True))
-            if any(loss is not None for loss in losses)
-        ]
+        """Returns which outputs a loss on logits reads; always the same."""
+        if self._indices is None:
+            reads = [term.reads(outputs) for term in self._terms]
+            self._indices = [
+                index
+                for index, losses in enumerate(zip(*reads, strict=True))
+                if any(loss is not None for loss in losses)
+            ]
+        return self._indices
 
     def _logits(self, index: int) -> tuple[bool, bool]:
         """Says whether the teacher's and the student's output are logits."""
@@ -196,19 +198,14 @@ def logged(
     read = [head for head in heads if head is not None]
     gaps = [head.gap for head in read]
     means = [
-        _mean(answer.student, head)
+        head.mean(answer.student)
+        if len(answer.student.shape) > 0
+        else answer.student
         for answer, head in zip(temperatures, heads, strict=True)
         if answer is not None and head is not None
     ]
     told = {"gap": gaps, "temperature": means}
     return {name: sum(v) / len(v) for name, v in told.items() if v}
-
-
-def _mean(temperature: Tensor, head: Head) -> Tensor:
-    if len(temperature.shape) == 0:
-        return temperature
-    counted = ops.cast(ops.not_equal(head.weights, 0), temperature.dtype)
-    return weighted_mean(temperature, counted)
 
 
 def _check_shapes(teacher: Tensor, student: Tensor) -> None:

@@ -37,6 +37,37 @@ class Head:
     labels: Tensor | None
     weights: Tensor
 
+    @classmethod
+    def of_logits(
+        cls,
+        teacher: Tensor,
+        student: Tensor,
+        labels: Tensor | None,
+        mask: Tensor | None,
+    ) -> Head:
+        """Makes a head of logits, as policies and losses take them alone.
+
+        Args:
+            teacher: The teacher's logits, shape `(batch, ..., classes)`.
+            student: The student's, of the same shape.
+            labels: As for `Head`.
+            mask: `None`, or shape `(batch, ...)`, false or 0 for entries
+                that do not count.
+        """
+        teacher = ops.stop_gradient(promote(ops.convert_to_tensor(teacher)))
+        student = promote(ops.convert_to_tensor(student))
+        weights = ops.ones(ops.shape(student)[:-1]) if mask is None else mask
+        return cls(teacher, student, labels, ops.cast(weights, wide()))
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Returns the plain mean of values over the entries that count.
+
+        Args:
+            values: One for each example or token, shape `(batch, ...)`.
+        """
+        counted = ops.cast(ops.not_equal(self.weights, 0), values.dtype)
+        return weighted_mean(values, counted)
+
     @property
     def has_class_indices(self) -> bool:
         """Whether there are labels, and they are class indices."""
@@ -57,8 +88,7 @@ class Head:
         behind = cross_entropy(student, self.labels) - cross_entropy(
             self.teacher, self.labels
         )
-        counted = ops.cast(ops.not_equal(self.weights, 0), behind.dtype)
-        return weighted_mean(behind, counted)
+        return self.mean(behind)
 
 
 def wide() -> str:

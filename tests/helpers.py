@@ -51,6 +51,14 @@ def randomize(model, seed=0, scale=0.5):
     return model
 
 
+def tagger(width, seed, mask=True):
+    """A model that says one of five classes of each token; 0 is padding."""
+    inputs = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(11, width, mask_zero=mask, name="embed")(inputs)
+    x = layers.Dense(width, name="feat")(x)
+    return randomize(keras.Model(inputs, layers.Dense(5)(x)), seed)
+
+
 def copies(model):
     return [np.array(w) for w in model.get_weights()]
 

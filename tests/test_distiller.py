@@ -13,6 +13,7 @@ from helpers import (
     moved,
     number,
     randomize,
+    tagger,
 )
 from keras import layers, ops
 from keras.distillation import FeatureDistillation
@@ -312,13 +313,6 @@ def test_dropout_of_the_teacher_is_off_and_of_the_student_on():
 
 
 # Tokens.
-
-
-def tagger(width, seed, mask=True):
-    inputs = keras.Input((None,), dtype="int32")
-    x = layers.Embedding(11, width, mask_zero=mask, name="embed")(inputs)
-    x = layers.Dense(width, name="feat")(x)
-    return randomize(keras.Model(inputs, layers.Dense(5)(x)), seed)
 
 
 def tokens():

@@ -15,6 +15,7 @@ from helpers import (
     moved,
     number,
     randomize,
+    tagger,
     value_and_grad,
 )
 from keras import layers, ops
@@ -155,15 +156,6 @@ def test_5_5_sample_and_class_weights_count():
     )
 
 
-def token_models():
-    def model(width, seed):
-        inputs = keras.Input((None,), dtype="int32")
-        x = layers.Embedding(11, width, mask_zero=True)(inputs)
-        return randomize(keras.Model(inputs, layers.Dense(5)(x)), seed)
-
-    return model(12, 1), model(4, 2)
-
-
 def test_5_6_padding_does_not_count():
     rng = np.random.default_rng(0)
     tokens = rng.integers(1, 11, size=(4, 12))
@@ -173,7 +165,7 @@ def test_5_6_padding_does_not_count():
         x = np.pad(tokens, ((0, 0), (0, pads)))
         # The labels at padded positions are none that a class has.
         y = np.pad(labels, ((0, 0), (0, pads)), constant_values=-100)
-        distiller = Distiller(*token_models())
+        distiller = Distiller(tagger(12, 1), tagger(4, 2))
         before = copies(distiller.student)
         logs = distil(distiller, x, y)
         runs.append(

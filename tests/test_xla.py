@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import BACKEND, blobs, crossentropy, mlp, randomize
+from helpers import BACKEND, blobs, crossentropy, mlp, randomize, tagger
 from keras import layers
 from keras.distillation import FeatureDistillation, LogitsDistillation
 
@@ -29,14 +29,9 @@ def features_with_projector():
 
 
 def tokens_with_padding():
-    def model(width, seed):
-        inputs = keras.Input((None,), dtype="int32")
-        x = layers.Embedding(11, width, mask_zero=True)(inputs)
-        return randomize(keras.Model(inputs, layers.Dense(5)(x)), seed)
-
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 11, (16, 9)), rng.integers(0, 5, (16, 9))
-    return Distiller(model(12, 1), model(4, 2)), x, y, crossentropy()
+    return Distiller(tagger(12, 1), tagger(4, 2)), x, y, crossentropy()
 
 
 def two_outputs():

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_dts.checks import check_number
-from keras_dts.logits import Head, Tensor, promote, weighted_mean, wide
+from keras_dts.logits import Head, Tensor, weighted_mean
 from keras_dts.temperatures.base import Temperature, Temperatures
 from keras_dts.temperatures.dynamic import DynamicTemperature
 
@@ -117,13 +117,9 @@ class LogitDistillation(keras.distillation.DistillationLoss):
             A scalar: the mean over the entries that count.
         """
         policy = self.temperature or to_policy(DEFAULT_TEMPERATURE)
-        teacher = promote(ops.convert_to_tensor(teacher_outputs))
-        student = promote(ops.convert_to_tensor(student_outputs))
-        weights = ops.ones(ops.shape(student)[:-1]) if mask is None else mask
-        weights = ops.cast(weights, wide())
-        head = Head(ops.stop_gradient(teacher), student, labels, weights)
+        head = Head.of_logits(teacher_outputs, student_outputs, labels, mask)
         (temperatures,) = policy.heads([head], training=False)
-        return weighted_mean(self.values(head, temperatures), weights)
+        return weighted_mean(self.values(head, temperatures), head.weights)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

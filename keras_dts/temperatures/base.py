@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import keras
-from keras import ops
 
-from keras_dts.logits import Head, Tensor, promote, wide
+from keras_dts.logits import Head, Tensor, wide
 
 
 class Temperatures(NamedTuple):
@@ -65,14 +64,7 @@ class Temperature(keras.layers.Layer):
         Returns:
             `Temperatures(teacher, student, scale)`.
         """
-        if mask is None:
-            mask = ops.ones(ops.shape(student_logits)[:-1])
-        head = Head(
-            ops.stop_gradient(promote(teacher_logits)),
-            promote(student_logits),
-            labels,
-            ops.cast(mask, wide()),
-        )
+        head = Head.of_logits(teacher_logits, student_logits, labels, mask)
         return self.heads([head], training=bool(training))[0]
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
