@@ -32,8 +32,8 @@ class DTS(keras.callbacks.Callback):
     Raises:
         ValueError: If a bound is not positive or `minimum > maximum`; at the
             start of `fit`, if the model is no `keras_dts.Distiller`, its
-            temperature is no `keras_dts.DynamicTemperature`, or none of its
-            losses uses that temperature.
+            temperature is no `keras_dts.DynamicTemperature` nor based on one,
+            or none of its losses uses that temperature.
 
     Example:
     >>> import keras
@@ -91,14 +91,16 @@ class DTS(keras.callbacks.Callback):
         policy.set_bounds(*bounds)
 
     def _policy(self) -> DynamicTemperature:
-        policy = getattr(self.model, "temperature", None)
-        if not isinstance(policy, DynamicTemperature):
+        given = getattr(self.model, "temperature", None)
+        policy = getattr(given, "dynamic", None)
+        if policy is None:
             raise ValueError(
                 "`DTS` drives the `DynamicTemperature` of a "
                 "`keras_dts.Distiller`: give it a number or a "
-                "`DynamicTemperature` as `temperature`. Received: a "
+                "`DynamicTemperature` as `temperature`, or a policy that is "
+                "based on one. Received: a "
                 f"{type(self.model).__name__} with "
-                f"temperature={type(policy).__name__}"
+                f"temperature={type(given).__name__}"
             )
         if not self.model.uses_temperature:
             raise ValueError(

@@ -27,9 +27,10 @@ from keras_dts.checks import Schedule, check_weight
 from keras_dts.features import Answers, TappedModel
 from keras_dts.heads import HeadReader, logged
 from keras_dts.logits import Head, Tensor, wide
-from keras_dts.losses.base import DEFAULT_TEMPERATURE, to_policy
+from keras_dts.losses.base import DEFAULT_TEMPERATURE
 from keras_dts.saving import Checkpoints
 from keras_dts.temperatures.base import Temperature, Temperatures
+from keras_dts.temperatures.convert import to_policy
 from keras_dts.terms import Step, to_term
 
 
@@ -87,7 +88,8 @@ class Distiller(Checkpoints):
         student_loss_weight: A number in `[0, 1]`, or a schedule over the
             training steps. Defaults to 0.1.
         name: The name of this model.
-        temperature: A positive number, or a
+        temperature: A positive number, a `keras.optimizers.schedules` object
+            over the training steps, or a
             `keras_dts.temperatures.Temperature`. Losses that have no
             temperature of their own use it. Defaults to 4.
         from_logits: Whether the models' outputs are logits: `"auto"` looks
@@ -143,7 +145,7 @@ class Distiller(Checkpoints):
         student_loss_weight: float | Schedule = 0.1,
         name: str = "distiller",
         *,
-        temperature: float | Temperature = DEFAULT_TEMPERATURE,
+        temperature: float | Schedule | Temperature = DEFAULT_TEMPERATURE,
         from_logits: bool | str | tuple[bool, bool] = "auto",
         teacher_inputs: Callable[[Any], Any] | None = None,
         student_inputs: Callable[[Any], Any] | None = None,
@@ -249,6 +251,12 @@ class Distiller(Checkpoints):
         self._reader.check_outputs(teacher.outputs, student.outputs)
         for term in self.terms:
             term.first_look(teacher, student)
+        for shapes in self._reader.logit_shapes(
+            teacher.outputs, student.outputs
+        ):
+            for policy in self.policies:
+                if not policy.built:
+                    policy.build(*shapes)
         self._looked = True
         return student.outputs
 
@@ -256,6 +264,7 @@ class Distiller(Checkpoints):
     def _complete(self) -> bool:
         layers = [self.teacher, self.student]
         layers += [p for t in self.terms for p in t.projectors]
+        layers += self.policies
         return all(layer.built for layer in layers)
 
     # What trains: the student, and what belongs to the distillation.
@@ -265,7 +274,7 @@ class Distiller(Checkpoints):
         """The weights of the student, the temperatures and the projectors."""
         if not self.trainable:
             return []
-        layers = [self.student, self.temperature, *self.terms]
+        layers = [self.student, *self.policies, *self.terms]
         weights = [w for layer in layers for w in layer.trainable_weights]
         return list({id(w): w for w in weights}.values())
 
@@ -408,12 +417,18 @@ class Distiller(Checkpoints):
         temperatures = self._temperatures(heads)
         step = Step(x.teacher, y_pred, heads, temperatures, sample_weight)
         student_loss = self._student_loss(y, outputs, sample_weight)
+        values = [term.loss(step) for term in self.terms]
         distillation_loss = sum(
-            self._now(weight) * term.loss(step)
-            for weight, term in zip(
-                self.distillation_loss_weights, self.terms, strict=True
+            self._now(weight) * value
+            for weight, value in zip(
+                self.distillation_loss_weights, values, strict=True
             )
         )
+        if self.uses_temperature:
+            softened = zip(self.terms, values, strict=True)
+            self.temperature.observe(
+                sum(v for term, v in softened if term.uses_temperature)
+            )
         parts = {
             "student_loss": student_loss / share,
             "distillation_loss": distillation_loss,

@@ -19,6 +19,7 @@ from keras_dts.logits import (
     to_logits,
     wide,
 )
+from keras_dts.losses.base import LogitDistillation
 from keras_dts.temperatures.base import Temperatures
 from keras_dts.terms import Term
 
@@ -75,7 +76,7 @@ class HeadReader:
         self._terms = terms
         self._entry_weights = EntryWeights(name="entry_weights")
         self._are_logits: dict[int, tuple[bool, bool]] = {}
-        self._indices: list[int] | None = None
+        self._losses: dict[int, list[LogitDistillation]] | None = None
 
     def check_outputs(self, teacher: Any, student: Any) -> None:
         """Raises unless the outputs that losses read fit each other.
@@ -96,9 +97,28 @@ class HeadReader:
                 f"Received: {len(theirs)} outputs of the teacher, {len(ours)} "
                 "of the student"
             )
-        for index in self._read(student):
-            _check_shapes(theirs[index], ours[index])
+        for index, losses in self._read(student).items():
+            same = any(loss.same_classes for loss in losses)
+            _check_shapes(theirs[index], ours[index], same)
             self._logits(index)
+
+    def logit_shapes(
+        self, teacher: Any, student: Any
+    ) -> list[tuple[tuple[Any, ...], tuple[Any, ...]]]:
+        """Returns the shapes of the logits that losses read.
+
+        Args:
+            teacher: The teacher's outputs.
+            student: The student's outputs.
+
+        Returns:
+            For each output that is read the teacher's and the student's.
+        """
+        theirs, ours = keras.tree.flatten(teacher), keras.tree.flatten(student)
+        return [
+            (_logit_shape(theirs[index]), _logit_shape(ours[index]))
+            for index in self._read(student)
+        ]
 
     def check_targets(self, student: Any, y: Any, sample_weight: Any) -> None:
         """Raises unless labels and weights fit the outputs that losses read.
@@ -156,16 +176,19 @@ class HeadReader:
         y = None if y is None else _like(y, student, labels)
         return Prepared(heads, ops.max(ops.stack(faults), axis=0), y)
 
-    def _read(self, outputs: Any) -> list[int]:
-        """Returns which outputs a loss on logits reads; always the same."""
-        if self._indices is None:
+    def _read(self, outputs: Any) -> dict[int, list[LogitDistillation]]:
+        """Returns the losses on logits of the outputs that have some.
+
+        They are always the same.
+        """
+        if self._losses is None:
             reads = [term.reads(outputs) for term in self._terms]
-            self._indices = [
-                index
+            self._losses = {
+                index: found
                 for index, losses in enumerate(zip(*reads, strict=True))
-                if any(loss is not None for loss in losses)
-            ]
-        return self._indices
+                if (found := [loss for loss in losses if loss is not None])
+            }
+        return self._losses
 
     def _logits(self, index: int) -> tuple[bool, bool]:
         """Says whether the teacher's and the student's output are logits."""
@@ -208,8 +231,14 @@ def logged(
     return {name: sum(v) / len(v) for name, v in told.items() if v}
 
 
-def _check_shapes(teacher: Tensor, student: Tensor) -> None:
-    sizes = zip(teacher.shape, student.shape, strict=False)
+def _logit_shape(output: Tensor) -> tuple[Any, ...]:
+    """Returns the shape of what `to_logits` makes of an output."""
+    return (*output.shape[:-1], max(output.shape[-1], 2))
+
+
+def _check_shapes(teacher: Tensor, student: Tensor, same_classes: bool) -> None:
+    sizes = list(zip(teacher.shape, student.shape, strict=False))
+    sizes = sizes if same_classes else sizes[:-1]
     if len(teacher.shape) == len(student.shape) and all(
         t == s or None in (t, s) for t, s in sizes
     ):

@@ -80,9 +80,11 @@ class Head:
         """How far the student is behind, in nats, at temperature 1.
 
         The mean of `CE(student, labels) - CE(teacher, labels)` over the
-        entries that weigh something, without a gradient; 0 without labels.
+        entries that weigh something, without a gradient; 0 without labels,
+        and where the models have different classes.
         """
-        if self.labels is None:
+        same_classes = self.teacher.shape[-1] == self.student.shape[-1]
+        if self.labels is None or not same_classes:
             return ops.zeros((), dtype=self.student.dtype)
         student = ops.stop_gradient(self.student)
         behind = cross_entropy(student, self.labels) - cross_entropy(
@@ -102,6 +104,15 @@ def wide() -> str:
 def promote(outputs: Tensor) -> Tensor:
     """Casts a model's outputs to the dtype that losses are computed in."""
     return ops.cast(outputs, wide())
+
+
+def safe_sqrt(x: Tensor) -> Tensor:
+    """Returns the square root of what is not negative, flat at 0.
+
+    The root's own gradient is infinite there.
+    """
+    positive = ops.greater(x, 0.0)
+    return ops.where(positive, ops.sqrt(ops.where(positive, x, 1.0)), 0.0)
 
 
 def to_logits(outputs: Tensor, *, from_logits: bool) -> Tensor:

@@ -105,9 +105,13 @@ class LogitTerm(Term):
             temperatures: Any = [step.temperatures[i] for i in where]
             if loss.temperature is not None:
                 temperatures = loss.temperature.heads(heads, training=True)
-            for head, temperature in zip(heads, temperatures, strict=True):
-                values = loss.values(head, temperature)
-                total = total + weighted_mean(values, head.weights)
+            value = sum(
+                weighted_mean(loss.values(head, t), head.weights)
+                for head, t in zip(heads, temperatures, strict=True)
+            )
+            if loss.temperature is not None:
+                loss.temperature.observe(value)
+            total = total + value
         return total
 
 

@@ -1,6 +1,31 @@
 """Distillation losses on logits."""
 
+from keras_dts.losses.annealing import AnnealingKD
 from keras_dts.losses.base import LogitDistillation
+from keras_dts.losses.correlation import BatchCorrelation, ClassCorrelation
+from keras_dts.losses.cosine import CosineKD
+from keras_dts.losses.dkd import DKD
+from keras_dts.losses.jsd import GeneralizedJSD
 from keras_dts.losses.kd import KD
+from keras_dts.losses.mlkd import MLKD
+from keras_dts.losses.reverse_kl import ReverseKL
+from keras_dts.losses.skew import SkewKL, SkewReverseKL
+from keras_dts.losses.total_variation import TotalVariation
+from keras_dts.losses.universal import UniversalLogitDistillation
 
-__all__ = ["KD", "LogitDistillation"]
+__all__ = [
+    "DKD",
+    "KD",
+    "MLKD",
+    "AnnealingKD",
+    "BatchCorrelation",
+    "ClassCorrelation",
+    "CosineKD",
+    "GeneralizedJSD",
+    "LogitDistillation",
+    "ReverseKL",
+    "SkewKL",
+    "SkewReverseKL",
+    "TotalVariation",
+    "UniversalLogitDistillation",
+]

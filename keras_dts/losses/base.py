@@ -7,33 +7,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.checks import check_number
+from keras_dts.checks import Schedule
 from keras_dts.logits import Head, Tensor, weighted_mean
-from keras_dts.temperatures.base import Temperature, Temperatures
-from keras_dts.temperatures.dynamic import DynamicTemperature
+from keras_dts.temperatures.base import (
+    Temperature,
+    Temperatures,
+    deserialized,
+)
+from keras_dts.temperatures.convert import to_policy
 
 # What a loss and a distiller soften with when nothing else is said.
 DEFAULT_TEMPERATURE = 4.0
-
-
-def to_policy(temperature: float | Temperature) -> Temperature:
-    """Returns a policy as it is, and a number as the policy that holds it.
-
-    Raises:
-        ValueError: If `temperature` is neither, or is not positive.
-    """
-    if isinstance(temperature, Temperature):
-        return temperature
-    try:
-        check_number("temperature", temperature, above=0.0)
-    except ValueError as error:
-        raise ValueError(
-            "`temperature` must be a positive number or a "
-            "`keras_dts.temperatures.Temperature`. Received: "
-            f"temperature={temperature!r}"
-        ) from error
-    value = float(temperature)
-    return DynamicTemperature(value, minimum=value, maximum=value)
 
 
 class LogitDistillation(keras.distillation.DistillationLoss):
@@ -46,14 +30,20 @@ class LogitDistillation(keras.distillation.DistillationLoss):
 
     Args:
         temperature: `None` takes the distiller's policy (outside a
-            `keras_dts.Distiller`, the constant 4). A positive number or a
+            `keras_dts.Distiller`, the constant 4). A positive number, a
+            `keras.optimizers.schedules` object or a
             `keras_dts.temperatures.Temperature` is the loss's own.
 
     Raises:
         ValueError: If `temperature` is not positive.
     """
 
-    def __init__(self, temperature: float | Temperature | None = None) -> None:
+    # Whether teacher and student must have the same classes.
+    same_classes = True
+
+    def __init__(
+        self, temperature: float | Schedule | Temperature | None = None
+    ) -> None:
         self.temperature = (
             None if temperature is None else to_policy(temperature)
         )
@@ -88,8 +78,8 @@ class LogitDistillation(keras.distillation.DistillationLoss):
             Shape `(batch, ...)`.
         """
         value = self.divergence(
-            _soften(head.teacher, temperatures.teacher),
-            _soften(head.student, temperatures.student),
+            ops.log_softmax(divided(head.teacher, temperatures.teacher)),
+            ops.log_softmax(divided(head.student, temperatures.student)),
             head.labels,
         )
         return temperatures.scale * value
@@ -131,13 +121,16 @@ class LogitDistillation(keras.distillation.DistillationLoss):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> LogitDistillation:
         """Makes the loss that `get_config` described."""
-        temperature = config["temperature"]
-        if isinstance(temperature, dict):
-            temperature = keras.saving.deserialize_keras_object(temperature)
-        return cls(**{**config, "temperature": temperature})
+        return cls(**deserialized(config))
 
 
-def _soften(logits: Tensor, temperature: Tensor) -> Tensor:
+def divided(logits: Tensor, temperature: Tensor) -> Tensor:
+    """Divides logits by a scalar, or by one temperature per example or token.
+
+    Args:
+        logits: Shape `(batch, ..., classes)`.
+        temperature: A scalar, or shape `(batch, ...)`.
+    """
     if len(temperature.shape) > 0:
         temperature = ops.expand_dims(temperature, axis=-1)  # (batch, ..., 1)
-    return ops.log_softmax(logits / temperature, axis=-1)
+    return logits / temperature

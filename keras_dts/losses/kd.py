@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import keras
-from keras import ops
 
 from keras_dts.logits import Tensor
 from keras_dts.losses.base import LogitDistillation
+from keras_dts.losses.kl import kl
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -22,7 +22,8 @@ class KD(LogitDistillation):
 
     Args:
         temperature: `None` takes the distiller's policy (outside a
-            `keras_dts.Distiller`, the constant 4). A positive number or a
+            `keras_dts.Distiller`, the constant 4). A positive number, a
+            `keras.optimizers.schedules` object or a
             `keras_dts.temperatures.Temperature` is the loss's own.
 
     Raises:
@@ -52,8 +53,4 @@ class KD(LogitDistillation):
     ) -> Tensor:
         """Returns the KL divergence, in nats, shape `(batch, ...)`."""
         del labels
-        return ops.sum(
-            ops.exp(teacher_log_probs)
-            * (teacher_log_probs - student_log_probs),
-            axis=-1,
-        )
+        return kl(teacher_log_probs, student_log_probs)

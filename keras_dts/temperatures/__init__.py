@@ -1,6 +1,30 @@
 """Temperature policies: what softens the logits, and how it moves."""
 
+from keras_dts.temperatures.annealed import AnnealedTeacher
 from keras_dts.temperatures.base import Temperature, Temperatures
+from keras_dts.temperatures.consistent import ConsistentTemperature
+from keras_dts.temperatures.curriculum import CurriculumTemperature
+from keras_dts.temperatures.difficulty import TokenDifficultyTemperature
 from keras_dts.temperatures.dynamic import DynamicTemperature
+from keras_dts.temperatures.focus import TokenFocus
+from keras_dts.temperatures.scheduled import ScheduledTemperature
+from keras_dts.temperatures.sharpness import SharpnessTemperature
+from keras_dts.temperatures.similarity import CosineSimilarityTemperature
+from keras_dts.temperatures.standardized import LogitStandardization
+from keras_dts.temperatures.transformed import TransformedTeacher
 
-__all__ = ["DynamicTemperature", "Temperature", "Temperatures"]
+__all__ = [
+    "AnnealedTeacher",
+    "ConsistentTemperature",
+    "CosineSimilarityTemperature",
+    "CurriculumTemperature",
+    "DynamicTemperature",
+    "LogitStandardization",
+    "ScheduledTemperature",
+    "SharpnessTemperature",
+    "Temperature",
+    "Temperatures",
+    "TokenDifficultyTemperature",
+    "TokenFocus",
+    "TransformedTeacher",
+]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 
 from keras_dts.logits import Head, Tensor, wide
+
+if TYPE_CHECKING:
+    from keras_dts.temperatures.dynamic import DynamicTemperature
+
+# The lowest temperature that a rule may arrive at, in its own words or by
+# logits that are all equal.
+FLOOR = 1e-3
 
 
 class Temperatures(NamedTuple):
@@ -41,6 +48,12 @@ class Temperature(keras.layers.Layer):
         kwargs.setdefault("dtype", wide())
         super().__init__(autocast=False, **kwargs)
         self.supports_masking = True
+        self.built = True  # Most policies have no shape to wait for.
+
+    def build(
+        self, teacher_logits_shape: Any, student_logits_shape: Any
+    ) -> None:
+        """Makes what depends on the number of classes: in most, nothing."""
 
     def call(
         self,
@@ -87,8 +100,36 @@ class Temperature(keras.layers.Layer):
             steps: How many steps an epoch has, or `None` if nobody knows.
         """
 
+    def observe(self, loss: Tensor) -> None:
+        """Called in each training step with the loss that was softened.
+
+        Args:
+            loss: The mean of the losses that used these temperatures, a
+                scalar.
+        """
+
+    @property
+    def dynamic(self) -> DynamicTemperature | None:
+        """The `DynamicTemperature` in this policy, which `DTS` drives."""
+        return None
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Temperature:
+        """Makes the policy that `get_config` described."""
+        return cls(**deserialized(config))
+
     def of(self, head: Head, *, training: bool) -> Temperatures:
         """Returns the temperatures for one output. Subclasses write this."""
         raise NotImplementedError(
             f"{type(self).__name__} must implement `of` or `heads`."
         )
+
+
+def deserialized(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns a configuration with its serialized objects made again."""
+    return {
+        name: keras.saving.deserialize_keras_object(value)
+        if isinstance(value, dict)
+        else value
+        for name, value in config.items()
+    }

@@ -126,7 +126,6 @@ class DynamicTemperature(Temperature):
         self.progress = self._scalar("progress", 0.0)
         # How far one step moves `progress`; 0 unless granularity is "step".
         self.progress_per_step = self._scalar("progress_per_step", 0.0)
-        self.built = True
 
     def _scalar(self, name: str, value: float) -> Any:
         return self.add_weight(
@@ -137,8 +136,10 @@ class DynamicTemperature(Temperature):
             aggregation="mean",
         )
 
-    def build(self, *shapes: Any, **named_shapes: Any) -> None:
-        """Does nothing: the state has no shape to wait for."""
+    @property
+    def dynamic(self) -> DynamicTemperature:
+        """This policy itself."""
+        return self
 
     @property
     def bounds(self) -> tuple[float, float, float]:

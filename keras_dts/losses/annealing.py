@@ -1,0 +1,73 @@
+"""AnnealingKD: logits of a teacher that grows to its full size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_dts.logits import Head, Tensor
+from keras_dts.losses.base import LogitDistillation, divided
+from keras_dts.temperatures.annealed import AnnealedTeacher
+from keras_dts.temperatures.base import Temperatures
+
+
+@keras.saving.register_keras_serializable(package="keras_dts")
+class AnnealingKD(LogitDistillation):
+    """Regresses the student's logits on a growing teacher's (Annealing-KD).
+
+    ```
+    phase 1:  mean_c (z_student(c) - level / levels · z_teacher(c))²
+    phase 2:  the labels alone
+    ```
+
+    In the first phase, of `epochs` epochs, the level grows from 1 to `levels`
+    (see `keras_dts.temperatures.AnnealedTeacher`, which `fit` moves) and no
+    labels count; the second is a `student_loss_weight` that steps from 0 to 1
+    when the first is over:
+
+    ```python
+    first = 80 * steps_per_epoch
+    keras_dts.Distiller(
+        teacher,
+        student,
+        keras_dts.losses.AnnealingKD(epochs=80),
+        student_loss_weight=(
+            keras.optimizers.schedules.PiecewiseConstantDecay(
+                [first - 1], [0.0, 1.0]
+            )
+        ),
+    )
+    ```
+
+    The paper goes on from the best checkpoint of phase 1: for that, use two
+    calls of `fit`. The value is in squared logits, not in nats.
+
+    Args:
+        epochs: The epochs of phase 1. At least `levels`.
+        levels: How many levels there are. At least 1.
+
+    Raises:
+        ValueError: If a value is out of its range.
+
+    Reference:
+        Jafari et al., Annealing Knowledge Distillation, arXiv 2104.07163,
+        2021.
+    """
+
+    def __init__(self, epochs: int = 80, levels: int = 10) -> None:
+        super().__init__(AnnealedTeacher(epochs, levels))
+        self.epochs = epochs
+        self.levels = levels
+
+    def values(self, head: Head, temperatures: Temperatures) -> Tensor:
+        """Returns the mean squared difference of each example or token."""
+        apart = divided(head.student, temperatures.student) - divided(
+            head.teacher, temperatures.teacher
+        )
+        return temperatures.scale * ops.mean(apart * apart, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {"epochs": self.epochs, "levels": self.levels}

@@ -1,0 +1,107 @@
+"""MLKD's correlations: how classes, and how examples, go together."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from keras_dts.logits import Head, Tensor
+from keras_dts.losses.base import LogitDistillation, divided
+from keras_dts.temperatures.base import Temperatures
+
+
+@keras.saving.register_keras_serializable(package="keras_dts")
+class ClassCorrelation(LogitDistillation):
+    """Compares how classes go together within the batch (MLKD).
+
+    ```
+    || P_teacher' P_teacher - P_student' P_student ||² / classes
+    ```
+
+    where P holds the softened probabilities of the batch's entries that
+    count, one row for each. There is no T². It is one number for the batch,
+    so that it depends on the batch size.
+
+    Args:
+        temperature: `None` takes the distiller's policy (outside a
+            `keras_dts.Distiller`, the constant 4). A positive number, a
+            `keras.optimizers.schedules` object or a
+            `keras_dts.temperatures.Temperature` is the loss's own.
+
+    Raises:
+        ValueError: If `temperature` is not positive.
+
+    Reference:
+        Jin, Wang and Lin, Multi-Level Logit Distillation, CVPR 2023.
+    """
+
+    def values(self, head: Head, temperatures: Temperatures) -> Tensor:
+        """Returns the batch's value for each of its examples or tokens."""
+        teacher, student = rows(head, temperatures)
+        apart = ops.matmul(ops.transpose(teacher), teacher) - ops.matmul(
+            ops.transpose(student), student
+        )
+        value = ops.sum(apart * apart) / student.shape[-1]
+        return value * ops.ones_like(head.weights)
+
+
+@keras.saving.register_keras_serializable(package="keras_dts")
+class BatchCorrelation(LogitDistillation):
+    """Compares how the batch's examples resemble each other (MLKD).
+
+    ```
+    || P_teacher P_teacher' - P_student P_student' ||² / entries
+    ```
+
+    where P holds the softened probabilities of the batch's entries that
+    count, one row for each. There is no T². An example's value is its row's
+    share, times the number of entries; it depends on the batch size.
+
+    Args:
+        temperature: `None` takes the distiller's policy (outside a
+            `keras_dts.Distiller`, the constant 4). A positive number, a
+            `keras.optimizers.schedules` object or a
+            `keras_dts.temperatures.Temperature` is the loss's own.
+
+    Raises:
+        ValueError: If `temperature` is not positive.
+
+    Reference:
+        Jin, Wang and Lin, Multi-Level Logit Distillation, CVPR 2023.
+    """
+
+    def values(self, head: Head, temperatures: Temperatures) -> Tensor:
+        """Returns the value of each example or token."""
+        teacher, student = rows(head, temperatures)
+        apart = ops.matmul(teacher, ops.transpose(teacher)) - ops.matmul(
+            student, ops.transpose(student)
+        )
+        value = ops.sum(apart * apart, axis=-1)
+        return ops.reshape(value, ops.shape(head.weights))
+
+
+def rows(head: Head, temperatures: Temperatures) -> tuple[Tensor, Tensor]:
+    """Returns softened probabilities, one row for each example or token.
+
+    Rows that do not count are 0.
+
+    Args:
+        head: One output.
+        temperatures: What the policy answered for it.
+
+    Returns:
+        The teacher's and the student's, of shape `(entries, classes)`.
+    """
+    counted = ops.cast(ops.not_equal(head.weights, 0), head.student.dtype)
+    counted = ops.expand_dims(counted, axis=-1)
+    classes = head.student.shape[-1]
+    teacher, student = (
+        ops.reshape(
+            ops.softmax(divided(logits, temperature)) * counted, (-1, classes)
+        )
+        for logits, temperature in (
+            (head.teacher, temperatures.teacher),
+            (head.student, temperatures.student),
+        )
+    )
+    return teacher, student

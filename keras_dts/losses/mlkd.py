@@ -1,0 +1,107 @@
+"""MLKD: examples, classes and the batch, at several temperatures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_dts.checks import Schedule, check_choice, check_number
+from keras_dts.logits import Head, Tensor
+from keras_dts.losses.correlation import BatchCorrelation, ClassCorrelation
+from keras_dts.losses.kd import KD
+from keras_dts.temperatures.base import Temperature, Temperatures
+
+
+@keras.saving.register_keras_serializable(package="keras_dts")
+class MLKD(KD):
+    """Compares one of two augmented views on several levels (MLKD).
+
+    ```
+    weak view:    share · Σ_T (T² KL + class correlation + batch correlation)
+    strong view:  Σ_T T² KL
+    ```
+
+    over the policy's temperature and `temperatures`. The two views are two
+    outputs of the models, which see both, as in
+
+    ```python
+    def two_views(model):
+        weak, strong = keras.Input(shape), keras.Input(shape)
+        return keras.Model([weak, strong], [model(weak), model(strong)])
+
+    keras_dts.Distiller(
+        two_views(teacher),
+        two_views(student),
+        [[keras_dts.losses.MLKD("weak"), keras_dts.losses.MLKD("strong")]],
+    )
+    ```
+
+    with the labels given for both outputs. Without a strong view `MLKD()`
+    alone is the weak view's part. The published weights of labels and
+    distillation are 0.1 and 0.9. In the published code the strong view's
+    terms of 2 and 6 read the weak view's logits; here they do not.
+
+    Args:
+        view: `"weak"` or `"strong"`.
+        temperatures: The temperatures beside the policy's. Positive.
+        share: The weight of the weak view's terms, at least 0. Published are
+            masks of half the examples and half the classes, which in the
+            code come to this factor.
+        temperature: `None` takes the distiller's policy (outside a
+            `keras_dts.Distiller`, the constant 4). A positive number, a
+            `keras.optimizers.schedules` object or a
+            `keras_dts.temperatures.Temperature` is the loss's own.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Reference:
+        Jin, Wang and Lin, Multi-Level Logit Distillation, CVPR 2023.
+    """
+
+    def __init__(
+        self,
+        view: str = "weak",
+        temperatures: Sequence[float] = (3.0, 5.0, 2.0, 6.0),
+        share: float = 0.5,
+        temperature: float | Schedule | Temperature | None = None,
+    ) -> None:
+        super().__init__(temperature)
+        check_choice("view", view, ["weak", "strong"])
+        for value in temperatures:
+            check_number("temperatures", value, above=0.0)
+        check_number("share", share, low=0.0)
+        self.view = view
+        self.temperatures = tuple(temperatures)
+        self.share = share
+
+    def values(self, head: Head, temperatures: Temperatures) -> Tensor:
+        """Returns the value of each example or token."""
+        answers = [temperatures, *map(_constant, self.temperatures)]
+        if self.view == "strong":
+            return sum(super(MLKD, self).values(head, t) for t in answers)
+        levels = (super().values, _CLASSES.values, _BATCH.values)
+        return self.share * sum(
+            level(head, t) for t in answers for level in levels
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "view": self.view,
+            "temperatures": list(self.temperatures),
+            "share": self.share,
+        }
+
+
+_CLASSES = ClassCorrelation()
+_BATCH = BatchCorrelation()
+
+
+def _constant(temperature: float) -> Temperatures:
+    value = ops.convert_to_tensor(float(temperature))
+    return Temperatures(value, value, value * value)

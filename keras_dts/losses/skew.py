@@ -1,0 +1,126 @@
+"""SkewKL and SkewReverseKL: divergences from a mixture of the two."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_dts.checks import Schedule, check_number
+from keras_dts.logits import Tensor
+from keras_dts.losses.base import LogitDistillation
+from keras_dts.losses.kl import kl
+from keras_dts.temperatures.base import Temperature
+
+
+class _Skew(LogitDistillation):
+    """A divergence from a mixture, of which `skew` is the first's share."""
+
+    def __init__(
+        self,
+        skew: float = 0.1,
+        temperature: float | Schedule | Temperature | None = None,
+    ) -> None:
+        super().__init__(temperature)
+        check_number("skew", skew, low=0.0, below=1.0)
+        self.skew = skew
+
+    def _from_mixture(self, log_p: Tensor, log_q: Tensor) -> Tensor:
+        """Returns KL(p || skew · p + (1 - skew) · q)."""
+        if self.skew == 0:
+            return kl(log_p, log_q)
+        mixture = ops.logaddexp(
+            log_p + math.log(self.skew), log_q + math.log1p(-self.skew)
+        )
+        return kl(log_p, mixture)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "skew": self.skew}
+
+
+@keras.saving.register_keras_serializable(package="keras_dts")
+class SkewKL(_Skew):
+    """Computes T² times the skewed KL divergence (DistiLLM's SKL).
+
+    ```
+    T² · KL(p_teacher || skew · p_teacher + (1 - skew) · p_student)
+    ```
+
+    Bounded by `log(1 / skew)`, with gradients that stay small where the
+    student gives almost no probability to what the teacher does.
+
+    Args:
+        skew: The teacher's share of the mixture, in `[0, 1)`; 0 is `KD`.
+        temperature: `None` takes the distiller's policy (outside a
+            `keras_dts.Distiller`, the constant 4). A positive number, a
+            `keras.optimizers.schedules` object or a
+            `keras_dts.temperatures.Temperature` is the loss's own.
+            Published with 1.
+
+    Raises:
+        ValueError: If `skew` is out of its range, or `temperature` is not
+            positive.
+
+    Example:
+    >>> import numpy as np
+    >>> import keras_dts
+    >>> teacher = np.array([[0.0, 9999.0]], "float32")
+    >>> student = np.array([[9999.0, 0.0]], "float32")
+    >>> loss = keras_dts.losses.SkewKL(skew=0.1, temperature=1.0)
+    >>> round(float(loss.compute_loss(teacher, student)), 4)  # log 10
+    2.3026
+
+    Reference:
+        Ko et al., DistiLLM: Towards Streamlined Distillation for Large
+        Language Models, arXiv 2402.03898, 2024.
+    """
+
+    def divergence(
+        self,
+        teacher_log_probs: Tensor,
+        student_log_probs: Tensor,
+        labels: Tensor | None,
+    ) -> Tensor:
+        """Returns the divergence, in nats, shape `(batch, ...)`."""
+        del labels
+        return self._from_mixture(teacher_log_probs, student_log_probs)
+
+
+@keras.saving.register_keras_serializable(package="keras_dts")
+class SkewReverseKL(_Skew):
+    """Computes T² times the skewed reverse KL divergence (DistiLLM's SRKL).
+
+    ```
+    T² · KL(p_student || skew · p_student + (1 - skew) · p_teacher)
+    ```
+
+    Args:
+        skew: The student's share of the mixture, in `[0, 1)`; 0 is
+            `ReverseKL`.
+        temperature: `None` takes the distiller's policy (outside a
+            `keras_dts.Distiller`, the constant 4). A positive number, a
+            `keras.optimizers.schedules` object or a
+            `keras_dts.temperatures.Temperature` is the loss's own.
+            Published with 1.
+
+    Raises:
+        ValueError: If `skew` is out of its range, or `temperature` is not
+            positive.
+
+    Reference:
+        Ko et al., DistiLLM: Towards Streamlined Distillation for Large
+        Language Models, arXiv 2402.03898, 2024.
+    """
+
+    def divergence(
+        self,
+        teacher_log_probs: Tensor,
+        student_log_probs: Tensor,
+        labels: Tensor | None,
+    ) -> Tensor:
+        """Returns the divergence, in nats, shape `(batch, ...)`."""
+        del labels
+        return self._from_mixture(student_log_probs, teacher_log_probs)

@@ -1,0 +1,82 @@
+"""Policies that give each example its own share of one temperature."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from keras_dts.checks import Schedule
+from keras_dts.logits import Head, Tensor
+from keras_dts.temperatures.base import Temperature, Temperatures
+from keras_dts.temperatures.convert import to_policy
+
+if TYPE_CHECKING:
+    from keras_dts.temperatures.dynamic import DynamicTemperature
+
+
+class BasedTemperature(Temperature):
+    """A policy around another one, its base.
+
+    Abstract: a subclass implements `around`, and names the base's argument
+    in `base_name`. A base that moves, such as a `DynamicTemperature`, goes on
+    moving, and `keras_dts.DTS` drives it.
+
+    Args:
+        base: The base.
+        **kwargs: Passed on to `keras.layers.Layer`.
+    """
+
+    base_name = "base"
+
+    def __init__(
+        self, base: float | Schedule | Temperature, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.base = to_policy(base, self.base_name)
+        self.built = self.base.built
+
+    def build(
+        self, teacher_logits_shape: Any, student_logits_shape: Any
+    ) -> None:
+        """Builds the base."""
+        if not self.base.built:
+            self.base.build(teacher_logits_shape, student_logits_shape)
+
+    def around(self, head: Head, base: Tensor) -> Temperatures:
+        """Returns the temperatures for one output.
+
+        Args:
+            head: The output.
+            base: The base's temperature: a scalar, or one value per example
+                or token, shape `(batch, ...)`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} needs `around`.")
+
+    def heads(self, heads: list[Head], *, training: bool) -> list[Temperatures]:
+        """Asks the base, and answers each output around that."""
+        answers = self.base.heads(heads, training=training)
+        return [
+            self.around(head, answer.student)
+            for head, answer in zip(heads, answers, strict=True)
+        ]
+
+    def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
+        """Tells the base."""
+        self.base.begin_epoch(epoch, epochs, steps)
+
+    def observe(self, loss: Tensor) -> None:
+        """Tells the base."""
+        self.base.observe(loss)
+
+    @property
+    def dynamic(self) -> DynamicTemperature | None:
+        """The base, if `DTS` can drive it."""
+        return self.base.dynamic
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            self.base_name: keras.saving.serialize_keras_object(self.base),
+        }

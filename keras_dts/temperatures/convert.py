@@ -1,0 +1,37 @@
+"""What may be given where a temperature is wanted."""
+
+from __future__ import annotations
+
+from keras_dts.checks import Schedule, check_number
+from keras_dts.temperatures.base import Temperature
+from keras_dts.temperatures.dynamic import DynamicTemperature
+from keras_dts.temperatures.scheduled import ScheduledTemperature
+
+
+def to_policy(
+    temperature: float | Schedule | Temperature, name: str = "temperature"
+) -> Temperature:
+    """Returns the policy that a number, a schedule or a policy stands for.
+
+    Args:
+        temperature: What came.
+        name: The argument's name, for the message.
+
+    Raises:
+        ValueError: If it is none of them, or a number that is not positive.
+    """
+    if isinstance(temperature, Temperature):
+        return temperature
+    if isinstance(temperature, Schedule):
+        return ScheduledTemperature(temperature)
+    try:
+        check_number(name, temperature, above=0.0)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must be a positive number, a "
+            "`keras.optimizers.schedules` object or a "
+            "`keras_dts.temperatures.Temperature`. Received: "
+            f"{name}={temperature!r}"
+        ) from error
+    value = float(temperature)
+    return DynamicTemperature(value, minimum=value, maximum=value)

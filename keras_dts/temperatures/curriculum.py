@@ -1,0 +1,141 @@
+"""CTKD: a temperature learned against the student."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from keras_dts.checks import check_number
+from keras_dts.logits import Head, Tensor
+from keras_dts.temperatures.base import Temperature, Temperatures
+
+
+@keras.saving.register_keras_serializable(package="keras_dts")
+class CurriculumTemperature(Temperature):
+    """Learns the temperature that is hardest for the student (CTKD).
+
+    ```
+    temperature = start + end * sigmoid(theta)
+    ```
+
+    `theta` is trained by the student's optimizer, with its gradient reversed
+    and multiplied by `strength`: it climbs the distillation loss, T² and all.
+    `keras_dts.Distiller.fit` raises `strength` from 0 to 1 along a cosine
+    over the first epochs. With `instance=True` a small network of both
+    models' logits gives each example its own `theta`; its inputs carry no
+    gradient.
+
+    Args:
+        start: The lowest temperature. Positive.
+        end: How far above `start` it may rise. Positive.
+        epochs: The epochs until the strength is 1. At least 1.
+        instance: Whether each example or token has its own temperature.
+        units: The hidden units of that network. At least 1.
+
+    Raises:
+        ValueError: If a value is out of its range; with `instance=True`, if
+            outputs have different numbers of classes.
+
+    Example:
+    >>> import numpy as np
+    >>> import keras_dts
+    >>> policy = keras_dts.temperatures.CurriculumTemperature()
+    >>> logits = np.zeros((2, 3), "float32")
+    >>> round(float(policy(logits, logits).student), 2)
+    15.62
+
+    Reference:
+        Li et al., Curriculum Temperature for Knowledge Distillation,
+        arXiv 2211.16231, 2022.
+    """
+
+    def __init__(
+        self,
+        start: float = 1.0,
+        end: float = 20.0,
+        epochs: int = 10,
+        instance: bool = False,
+        units: int = 64,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_number("start", start, above=0.0)
+        check_number("end", end, above=0.0)
+        check_number("epochs", epochs, low=1)
+        check_number("units", units, low=1)
+        self.start = start
+        self.end = end
+        self.epochs = epochs
+        self.instance = instance
+        self.units = units
+        self.strength = self.add_weight(
+            name="strength",
+            shape=(),
+            initializer="zeros",
+            trainable=False,
+            aggregation="mean",
+        )
+        # The published start, for the network's last bias too.
+        begin = keras.initializers.Constant(1.0)
+        if instance:
+            self.network = keras.Sequential(
+                [
+                    layers.Dense(units, activation="relu"),
+                    layers.Dense(1, bias_initializer=begin),
+                ],
+                name="network",
+            )
+            self.built = False
+        else:
+            self.theta = self.add_weight(
+                name="theta", shape=(), initializer=begin
+            )
+
+    def build(
+        self, teacher_logits_shape: Any, student_logits_shape: Any
+    ) -> None:
+        """Builds the network of `instance=True`."""
+        if self.instance:
+            width = teacher_logits_shape[-1] + student_logits_shape[-1]
+            self.network.build((None, width))
+
+    def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
+        """Sets the strength of the curriculum."""
+        share = min((epoch + 1) / self.epochs, 1.0)
+        self.strength.assign(0.5 * (1.0 - math.cos(math.pi * share)))
+
+    def of(self, head: Head, *, training: bool) -> Temperatures:
+        """Returns the temperatures for one output."""
+        learned = self.start + self.end * ops.sigmoid(self._theta(head))
+        fixed = ops.stop_gradient(learned)
+        # Its value is `learned`, its gradient is reversed.
+        temperature = fixed - self.strength * (learned - fixed)
+        return Temperatures(temperature, temperature, temperature**2)
+
+    def _theta(self, head: Head) -> Tensor:
+        if not self.instance:
+            return self.theta.value
+        both = [head.teacher, ops.stop_gradient(head.student)]
+        inputs = ops.concatenate(both, axis=-1)
+        wanted = self.network.layers[0].kernel.shape[0]
+        if inputs.shape[-1] != wanted:
+            raise ValueError(
+                "`CurriculumTemperature(instance=True)` needs the same number "
+                f"of classes in all outputs, {wanted // 2}. Received: an "
+                f"output with {inputs.shape[-1] // 2}"
+            )
+        return ops.squeeze(self.network(inputs), axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "start": self.start,
+            "end": self.end,
+            "epochs": self.epochs,
+            "instance": self.instance,
+            "units": self.units,
+        }

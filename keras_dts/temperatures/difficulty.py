@@ -1,0 +1,139 @@
+"""AdaKD: tokens that the student finds hard get a lower temperature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_dts.checks import Schedule, check_number
+from keras_dts.logits import Head, Tensor
+from keras_dts.temperatures.base import FLOOR, Temperature, Temperatures
+from keras_dts.temperatures.based import BasedTemperature
+from keras_dts.temperatures.focus import TokenFocus
+
+
+@keras.saving.register_keras_serializable(package="keras_dts")
+class TokenDifficultyTemperature(BasedTemperature):
+    """Sharpens hard tokens and softens easy ones (AdaKD's IDTS).
+
+    ```
+    s = Hellinger distance of the two softmaxes      each token, in [0, 1]
+    r = s / median(s)
+    temperature = base * exp(-strength * tanh(log r))      scale = T^2
+    ```
+
+    The median, the lower one of an even number, is over the tokens of the
+    batch that count. Nothing carries a gradient (in the published code the
+    student's part does). Published with `keras_dts.losses.ReverseKL`, a base
+    of 1, and no loss on labels.
+
+    With a `TokenFocus` only the hardest tokens count, and the median is
+    theirs (AdaKD's LATF).
+
+    Args:
+        base: A positive number, a `keras.optimizers.schedules` object or a
+            policy.
+        strength: How far temperatures spread: within a factor of
+            `exp(strength)` of the base. Below 0 hard tokens are softened.
+        focus: `None`, or a `TokenFocus` that chooses the tokens.
+
+    Raises:
+        ValueError: If a value is out of its range.
+
+    Example:
+    >>> import numpy as np
+    >>> import keras_dts
+    >>> policy = keras_dts.temperatures.TokenDifficultyTemperature()
+    >>> teacher = np.array([[[2.0, 0.0], [2.0, 0.0], [2.0, 0.0]]], "float32")
+    >>> student = np.array([[[2.0, 0.0], [1.0, 0.0], [0.0, 2.0]]], "float32")
+    >>> [round(float(t), 2) for t in policy(teacher, student).student[0]]
+    [1.65, 1.0, 0.64]
+
+    Reference:
+        LLM-Oriented Token-Adaptive Knowledge Distillation,
+        arXiv 2510.11615, 2025.
+    """
+
+    def __init__(
+        self,
+        base: float | Schedule | Temperature = 1.0,
+        strength: float = 0.5,
+        focus: TokenFocus | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(base, **kwargs)
+        check_number("strength", strength)
+        if focus is not None and not isinstance(focus, TokenFocus):
+            raise ValueError(
+                "`focus` must be `None` or a "
+                f"`keras_dts.temperatures.TokenFocus`. Received: {focus!r}"
+            )
+        self.strength = strength
+        self.focus = focus
+
+    def around(self, head: Head, base: Tensor) -> Temperatures:
+        """Returns the temperatures for one output."""
+        difficulty = hellinger(head.teacher, ops.stop_gradient(head.student))
+        counted = ops.not_equal(head.weights, 0)
+        chosen, share = counted, 1.0
+        if self.focus is not None:
+            chosen, share = self.focus.choose(difficulty, counted)
+        squares = difficulty**2, _lower_median(difficulty, chosen) ** 2
+        total = squares[0] + squares[1]
+        safe = ops.where(ops.greater(total, 0.0), total, 1.0)
+        # tanh(log r) = (r² - 1) / (r² + 1), without a division by 0.
+        hardness = (squares[0] - squares[1]) / safe
+        temperature = base * ops.exp(-self.strength * hardness)
+        temperature = ops.maximum(temperature, FLOOR)
+        # The mean over all tokens becomes that over the chosen ones.
+        scale = temperature**2 * ops.cast(chosen, temperature.dtype) / share
+        return Temperatures(temperature, temperature, scale)
+
+    def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
+        """Tells the base and the focus."""
+        super().begin_epoch(epoch, epochs, steps)
+        if self.focus is not None:
+            self.focus.begin_epoch(epochs, steps)
+
+    def observe(self, loss: Tensor) -> None:
+        """Tells the base and the focus."""
+        super().observe(loss)
+        if self.focus is not None:
+            self.focus.observe(loss)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "strength": self.strength,
+            "focus": self.focus
+            and keras.saving.serialize_keras_object(self.focus),
+        }
+
+
+def hellinger(teacher: Tensor, student: Tensor) -> Tensor:
+    """Returns the Hellinger distance of two softmaxes, in `[0, 1]`.
+
+    Args:
+        teacher: Logits of shape `(batch, ..., classes)`.
+        student: Logits of the same shape.
+
+    Returns:
+        Shape `(batch, ...)`.
+    """
+    # The root of a softmax.
+    roots = [
+        ops.exp(0.5 * ops.log_softmax(logits, axis=-1))
+        for logits in (teacher, student)
+    ]
+    return ops.sqrt(0.5 * ops.sum((roots[0] - roots[1]) ** 2, axis=-1))
+
+
+def _lower_median(values: Tensor, chosen: Tensor) -> Tensor:
+    """Returns the lower median of the chosen values; 2 where none is."""
+    # Distances are at most 1, so that what is not chosen comes last.
+    ordered = ops.sort(ops.reshape(ops.where(chosen, values, 2.0), (-1,)))
+    count = ops.sum(ops.cast(chosen, "int32"))
+    return ops.take(ordered, ops.maximum(count - 1, 0) // 2)

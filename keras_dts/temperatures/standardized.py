@@ -1,0 +1,72 @@
+"""LSKD: logits are divided by their standard deviation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_dts.checks import Schedule
+from keras_dts.logits import Head, Tensor, safe_sqrt
+from keras_dts.temperatures.base import FLOOR, Temperature, Temperatures
+from keras_dts.temperatures.based import BasedTemperature
+
+
+@keras.saving.register_keras_serializable(package="keras_dts")
+class LogitStandardization(BasedTemperature):
+    """Divides each example's logits by their standard deviation (LSKD).
+
+    ```
+    temperature = base * std(logits)      scale = base^2
+    ```
+
+    for teacher and student each, with the unbiased standard deviation over
+    the classes. A softmax does not see that the logits' mean is not
+    subtracted. The student learns the order and the proportions of the
+    teacher's logits, not their size. The published weights are 9 for the
+    distillation loss and 0.1 for the labels.
+
+    The gradient flows through the student's standard deviation. Where logits
+    are (nearly) all equal, the temperature is 0.001.
+
+    Args:
+        base: A positive number, a `keras.optimizers.schedules` object or a
+            policy. With a `keras_dts.DynamicTemperature`, DTS drives it, as
+            in the DTS paper's combination with logit standardization.
+
+    Raises:
+        ValueError: If `base` is none of these.
+
+    Example:
+    >>> import numpy as np
+    >>> import keras_dts
+    >>> policy = keras_dts.temperatures.LogitStandardization(base=2.0)
+    >>> logits = np.array([[0.0, 1.0, 2.0], [0.0, 3.0, 6.0]], "float32")
+    >>> policy(logits, logits).student.tolist()  # doctest: +ELLIPSIS
+    [2.0..., 6.0...]
+
+    Reference:
+        Sun et al., Logit Standardization in Knowledge Distillation,
+        arXiv 2403.01427, 2024.
+    """
+
+    def __init__(
+        self, base: float | Schedule | Temperature = 2.0, **kwargs: Any
+    ) -> None:
+        super().__init__(base, **kwargs)
+
+    def around(self, head: Head, base: Tensor) -> Temperatures:
+        """Returns the temperatures for one output."""
+        teacher, student = (
+            ops.maximum(base * (_deviation(logits) + 1e-7), FLOOR)
+            for logits in (head.teacher, head.student)
+        )
+        return Temperatures(teacher, student, base * base)
+
+
+def _deviation(logits: Tensor) -> Tensor:
+    """Returns the unbiased standard deviation, shape `(batch, ...)`."""
+    centred = logits - ops.mean(logits, axis=-1, keepdims=True)
+    freedom = max(logits.shape[-1] - 1, 1)
+    return safe_sqrt(ops.sum(centred * centred, axis=-1) / freedom)
