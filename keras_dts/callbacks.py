@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_dts.temperatures.base import Temperature
 from keras_dts.temperatures.dynamic import DynamicTemperature, check_bounds
 
 
@@ -92,7 +93,7 @@ class DTS(keras.callbacks.Callback):
 
     def _policy(self) -> DynamicTemperature:
         given = getattr(self.model, "temperature", None)
-        policy = getattr(given, "dynamic", None)
+        policy = given.driven() if isinstance(given, Temperature) else None
         if policy is None:
             raise ValueError(
                 "`DTS` drives the `DynamicTemperature` of a "

@@ -48,14 +48,20 @@ class Head:
         """Makes a head of logits, as policies and losses take them alone.
 
         Args:
-            teacher: The teacher's logits, shape `(batch, ..., classes)`.
+            teacher: The teacher's logits, shape `(batch, ..., classes)`. A
+                single class is the positive one of two.
             student: The student's, of the same shape.
-            labels: As for `Head`.
+            labels: `None`, or as for `to_labels`.
             mask: `None`, or shape `(batch, ...)`, false or 0 for entries
                 that do not count.
         """
-        teacher = ops.stop_gradient(promote(ops.convert_to_tensor(teacher)))
-        student = promote(ops.convert_to_tensor(student))
+        student = ops.convert_to_tensor(student)
+        if labels is not None:
+            labels = to_labels(ops.convert_to_tensor(labels), student)
+        teacher = ops.stop_gradient(ops.convert_to_tensor(teacher))
+        teacher, student = (
+            to_logits(x, from_logits=True) for x in (teacher, student)
+        )
         weights = ops.ones(ops.shape(student)[:-1]) if mask is None else mask
         return cls(teacher, student, labels, ops.cast(weights, wide()))
 

@@ -34,7 +34,7 @@ def numpy(answer):
 
 
 def state(layer):
-    return [np.array(v) for v in layer.variables]
+    return [ops.convert_to_numpy(v) for v in layer.variables]
 
 
 def assert_same(first, second, **kwargs):
@@ -138,10 +138,8 @@ def test_gradients_reach_the_student_and_not_the_teacher(name):
     assert np.all(np.isfinite(grad))
     assert np.max(np.abs(grad)) > 1e-5
     _, grad = value_and_grad(
-        lambda t: (
-            loss.compute_loss(t, ops.stop_gradient(student), labels)
-            + 0.0 * ops.sum(t)
-        ),
+        # The sum keeps the graph that torch would otherwise miss.
+        lambda t: loss.compute_loss(t, student, labels) + 0.0 * ops.sum(t),
         teacher,
     )
     assert np.all(grad == 0)
@@ -193,7 +191,7 @@ def test_the_names_of_the_classes_do_not_matter(name):
     teacher, student, labels, _ = example()
     if "instance" in name:  # whose network is not symmetric, for a start
         loss.compute_loss(teacher, student, labels)
-        kernel = loss.temperature.network.layers[0].kernel
+        kernel = loss.temperature.network[0].kernel
         kernel.assign(np.ones(kernel.shape))
     order = np.array([3, 0, 4, 1, 2])
     value = number(loss.compute_loss(teacher, student, labels))
@@ -225,7 +223,8 @@ def test_edges_give_numbers(name, edge):
         lambda s: loss.compute_loss(teacher, s, labels), student
     )
     assert np.isfinite(value)
-    assert value >= 0.0
+    # Cosines may be rounded to a little above 1.
+    assert value >= (-1e-5 if "CosineKD" in name else 0.0)
     assert np.all(np.isfinite(grad))
     moves = ("AnnealingKD", "KD, annealed teacher", "KD, TTM", "KD, WTTM")
     if edge == "agreement" and name not in (*moves, "KD, DTKD"):

@@ -108,6 +108,8 @@ class LogitDistillation(keras.distillation.DistillationLoss):
         """
         policy = self.temperature or to_policy(DEFAULT_TEMPERATURE)
         head = Head.of_logits(teacher_outputs, student_outputs, labels, mask)
+        if not policy.built:
+            policy.build(head.teacher.shape, head.student.shape)
         (temperatures,) = policy.heads([head], training=False)
         return weighted_mean(self.values(head, temperatures), head.weights)
 

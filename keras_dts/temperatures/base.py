@@ -108,9 +108,8 @@ class Temperature(keras.layers.Layer):
                 scalar.
         """
 
-    @property
-    def dynamic(self) -> DynamicTemperature | None:
-        """The `DynamicTemperature` in this policy, which `DTS` drives."""
+    def driven(self) -> DynamicTemperature | None:
+        """Returns the `DynamicTemperature` in this policy, for `DTS`."""
         return None
 
     @classmethod

@@ -69,10 +69,9 @@ class BasedTemperature(Temperature):
         """Tells the base."""
         self.base.observe(loss)
 
-    @property
-    def dynamic(self) -> DynamicTemperature | None:
-        """The base, if `DTS` can drive it."""
-        return self.base.dynamic
+    def driven(self) -> DynamicTemperature | None:
+        """Returns the base, if `DTS` can drive it."""
+        return self.base.driven()
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -81,13 +81,10 @@ class CurriculumTemperature(Temperature):
         # The published start, for the network's last bias too.
         begin = keras.initializers.Constant(1.0)
         if instance:
-            self.network = keras.Sequential(
-                [
-                    layers.Dense(units, activation="relu"),
-                    layers.Dense(1, bias_initializer=begin),
-                ],
-                name="network",
-            )
+            self.network = [
+                layers.Dense(units, activation="relu", name="hidden"),
+                layers.Dense(1, bias_initializer=begin, name="theta"),
+            ]
             self.built = False
         else:
             self.theta = self.add_weight(
@@ -100,7 +97,8 @@ class CurriculumTemperature(Temperature):
         """Builds the network of `instance=True`."""
         if self.instance:
             width = teacher_logits_shape[-1] + student_logits_shape[-1]
-            self.network.build((None, width))
+            self.network[0].build((None, width))
+            self.network[1].build((None, self.units))
 
     def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
         """Sets the strength of the curriculum."""
@@ -120,14 +118,15 @@ class CurriculumTemperature(Temperature):
             return self.theta.value
         both = [head.teacher, ops.stop_gradient(head.student)]
         inputs = ops.concatenate(both, axis=-1)
-        wanted = self.network.layers[0].kernel.shape[0]
+        hidden, last = self.network
+        wanted = hidden.kernel.shape[0]
         if inputs.shape[-1] != wanted:
             raise ValueError(
                 "`CurriculumTemperature(instance=True)` needs the same number "
                 f"of classes in all outputs, {wanted // 2}. Received: an "
                 f"output with {inputs.shape[-1] // 2}"
             )
-        return ops.squeeze(self.network(inputs), axis=-1)
+        return ops.squeeze(last(hidden(inputs)), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -136,9 +136,8 @@ class DynamicTemperature(Temperature):
             aggregation="mean",
         )
 
-    @property
-    def dynamic(self) -> DynamicTemperature:
-        """This policy itself."""
+    def driven(self) -> DynamicTemperature:
+        """Returns this policy itself."""
         return self
 
     @property
