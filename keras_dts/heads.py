@@ -232,8 +232,9 @@ def logged(
 
 
 def _logit_shape(output: Tensor) -> tuple[Any, ...]:
-    """Returns the shape of what `to_logits` makes of an output."""
-    return (*output.shape[:-1], max(output.shape[-1], 2))
+    """Returns the shape of an output's logits, to build a layer with."""
+    entries = [None] * (len(output.shape) - 1)
+    return (*entries, max(output.shape[-1], 2))
 
 
 def _check_shapes(teacher: Tensor, student: Tensor, same_classes: bool) -> None:
