@@ -174,7 +174,8 @@ def plot_comparison(comparison: Comparison, ax: Any = None) -> Any:
     ax.vlines(means, y - 0.3, y + 0.3, _BLACK, linewidth=1.8, label="mean")
     ax.scatter(
         [factor * value for row in rows for value in row.values],
-        np.repeat(y, [len(row.values) for row in rows]),
+        # One below the other, since seeds may come to the same.
+        [place for i in y for place in i + _spread(len(rows[i].values))],
         s=30,
         color=_BLUE,
         edgecolor="white",
@@ -201,6 +202,11 @@ def require_matplotlib() -> Any:
             f'pip install "keras-dts[plots]". Received: {error}'
         ) from error
     return Figure
+
+
+def _spread(seeds: int) -> npt.NDArray[Any]:
+    """Returns how far from the middle of its row each seed's dot lies."""
+    return np.linspace(-0.18, 0.18, seeds) if seeds > 1 else np.zeros(1)
 
 
 def _lay_out(comparison: Comparison, ax: Any) -> None:
