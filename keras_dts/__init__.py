@@ -2,9 +2,17 @@
 
 from keras_dts import losses, temperatures
 from keras_dts.callbacks import DTS
+from keras_dts.comparison import compare
 from keras_dts.distiller import Distiller
 from keras_dts.temperatures.dynamic import DynamicTemperature
 
-__all__ = ["DTS", "Distiller", "DynamicTemperature", "losses", "temperatures"]
+__all__ = [
+    "DTS",
+    "Distiller",
+    "DynamicTemperature",
+    "compare",
+    "losses",
+    "temperatures",
+]
 
 __version__ = "0.1.0"

@@ -16,18 +16,31 @@ from pathlib import Path
 import keras
 
 import keras_dts
-from keras_dts import demo
+from keras_dts import demo, plots, tasks
+from keras_dts.data import Splits
+from keras_dts.methods import METHODS
 from keras_dts_command import BACKENDS
 
-_DESCRIPTION = """\
+_DEMO = """\
 Trains a teacher, and then a small student three times over: alone, with a
 constant temperature (KD), and with a dynamic one (DTS). Prints their test
 accuracies and writes student.keras, results.json and run.png.
 """
 
-_EXAMPLE = """\
+_DEMO_EXAMPLE = """\
 example:
   keras-dts demo --data digits --backend jax --seeds 3 --out runs/demo
+"""
+
+_COMPARE = """\
+Trains a teacher, and then a small student once for each method and seed, from
+the same first weights and in the same order. Prints their test accuracies and
+writes comparison.json and comparison.png.
+"""
+
+_COMPARE_EXAMPLE = """\
+example:
+  keras-dts compare --data digits --methods alone kd-4 dts --seeds 5
 """
 
 
@@ -48,17 +61,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _parser().parse_args(argv)
     try:
-        return _demo(args)
+        args.function(args)
+    except _CannotStart as error:
+        print(f"keras-dts: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
+    return 0
+
+
+class _CannotStart(Exception):
+    """Says why a run cannot start."""
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keras-dts",
         description="Knowledge distillation with dynamic temperatures.",
-        epilog=_EXAMPLE,
+        epilog=_DEMO_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -70,15 +91,50 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "demo",
         help="distil a small model on real images",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLE,
+        description=_DEMO,
+        epilog=_DEMO_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    command.set_defaults(function=_demo)
+    _add_run_options(command, Path("runs/demo"))
+    command.add_argument(
+        "--temperature",
+        type=_positive,
+        default=4.0,
+        metavar="T",
+        help="temperature of KD; DTS goes from 2 T to T (default: %(default)g)",
+    )
+    command = commands.add_parser(
+        "compare",
+        help="compare methods on real images",
+        description=_COMPARE,
+        epilog=f"{_known_methods()}\n\n{_COMPARE_EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(function=_compare)
+    _add_run_options(command, Path("runs/compare"))
+    command.add_argument(
+        "--methods",
+        nargs="+",
+        choices=list(METHODS),
+        default=list(METHODS),
+        metavar="NAME",
+        help="what to compare, from the list below (default: all)",
+    )
+    return parser
+
+
+def _known_methods() -> str:
+    lines = [f"  {name:<14}{label}" for name, (label, _) in METHODS.items()]
+    return "\n".join(["methods:", *lines])
+
+
+def _add_run_options(command: argparse.ArgumentParser, out: Path) -> None:
     command.add_argument(
         "--data",
-        choices=list(demo.SETTINGS),
+        choices=list(tasks.SETTINGS),
         default="digits",
-        help="the images (default: %(default)s, which takes a minute)",
+        help="the images (default: %(default)s, which are small)",
     )
     command.add_argument(
         "--backend",
@@ -106,20 +162,12 @@ def _parser() -> argparse.ArgumentParser:
         "(default: 0.2 of the digits, 0.1 of Fashion-MNIST)",
     )
     command.add_argument(
-        "--temperature",
-        type=_positive,
-        default=4.0,
-        metavar="T",
-        help="temperature of KD; DTS goes from 2 T to T (default: %(default)g)",
-    )
-    command.add_argument(
         "--out",
         type=_directory,
-        default=Path("runs/demo"),
+        default=out,
         metavar="DIR",
         help="where the results go (default: %(default)s)",
     )
-    return parser
 
 
 def _count(text: str) -> int:
@@ -156,37 +204,53 @@ def _directory(text: str) -> Path:
     return path
 
 
-def _demo(args: argparse.Namespace) -> int:
-    backend = keras.config.backend()
-    if args.backend not in (None, backend):
-        return _fail(
-            f"Keras runs on {backend!r} in this process already. Start anew "
-            f"by the command keras-dts, or with KERAS_BACKEND={args.backend}."
-        )
-    setting = dataclasses.replace(
-        demo.SETTINGS[args.data], temperature=args.temperature
-    )
-    if args.student_share is not None:
-        setting = dataclasses.replace(setting, student_share=args.student_share)
-    if args.epochs is not None:
-        setting = dataclasses.replace(
-            setting, teacher_epochs=args.epochs, student_epochs=args.epochs
-        )
-    try:
-        splits = demo.prepare(setting, args.out)
-    except (ImportError, OSError, RuntimeError) as error:
-        return _fail(str(error))
-    results = demo.run(setting, splits, seeds=args.seeds, out=args.out)
-    print(f"\n{results.table()}\n")
+def _demo(args: argparse.Namespace) -> None:
+    setting = dataclasses.replace(_setting(args), temperature=args.temperature)
+    splits = _prepare(args, setting)
+    comparison = demo.run(setting, splits, seeds=args.seeds, out=args.out)
+    print(f"\n{comparison.table()}\n")
     for name, what in (
         (demo.STUDENT, "the first DTS student"),
         (demo.RESULTS, "all figures"),
         (demo.PICTURE, "temperature, gap and losses of that student"),
     ):
         print(f"{args.out / name}: {what}")
-    return 0
 
 
-def _fail(message: str) -> int:
-    print(f"keras-dts: {message}", file=sys.stderr)
-    return 1
+def _compare(args: argparse.Namespace) -> None:
+    setting = _setting(args)
+    splits = _prepare(args, setting)
+    methods = dict(METHODS[name] for name in args.methods)
+    comparison = tasks.run(setting, splits, methods, seeds=args.seeds)
+    figures, picture = args.out / "comparison.json", args.out / "comparison.png"
+    tasks.save(figures, setting, splits, comparison.to_dict())
+    plots.plot_comparison(comparison).figure.savefig(picture)
+    print(f"\n{comparison.table()}\n")
+    print(f"{figures}: all figures")
+    print(f"{picture}: the methods side by side")
+
+
+def _setting(args: argparse.Namespace) -> tasks.Setting:
+    """Returns the setting that the options shared by all commands ask for."""
+    setting = tasks.SETTINGS[args.data]
+    if args.student_share is not None:
+        setting = dataclasses.replace(setting, student_share=args.student_share)
+    if args.epochs is not None:
+        setting = dataclasses.replace(
+            setting, teacher_epochs=args.epochs, student_epochs=args.epochs
+        )
+    return setting
+
+
+def _prepare(args: argparse.Namespace, setting: tasks.Setting) -> Splits:
+    """Returns the data, or raises before anything is trained."""
+    backend = keras.config.backend()
+    if args.backend not in (None, backend):
+        raise _CannotStart(
+            f"Keras runs on {backend!r} in this process already. Start anew "
+            f"by the command keras-dts, or with KERAS_BACKEND={args.backend}."
+        )
+    try:
+        return tasks.prepare(setting, args.out)
+    except (ImportError, OSError, RuntimeError) as error:
+        raise _CannotStart(str(error)) from error

@@ -1,4 +1,4 @@
-"""Tests of the command line and of the demo that it runs."""
+"""Tests of the command line, and of the demo and comparison it runs."""
 
 import dataclasses
 import importlib
@@ -17,17 +17,22 @@ from helpers import BACKEND
 
 import keras_dts
 import keras_dts_command
-from keras_dts import cli, data, demo
+from keras_dts import cli, data, demo, tasks
+from keras_dts.methods import METHODS
 
 TINY = dataclasses.replace(
-    demo.SETTINGS["digits"],
+    tasks.SETTINGS["digits"],
     teacher_filters=(),
     teacher_copies=1,
     # No batch is smaller than the others, so that JAX compiles once.
     teacher_batch=154,
     student_batch=24,
 )
-METHODS = ["student alone", "KD, temperature 3", "DTS, temperature 6 to 3"]
+DEMO_METHODS = [
+    "student alone",
+    "KD, temperature 3",
+    "DTS, temperature 6 to 3",
+]
 
 
 def read_table(text):
@@ -49,7 +54,7 @@ def ran(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo") / "new" / "folder"
     arguments = f"demo --epochs 3 --seeds 2 --temperature 3 --out {out}"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(demo.SETTINGS, "digits", TINY)
+        patch.setitem(tasks.SETTINGS, "digits", TINY)
         capture = []
         patch.setattr("builtins.print", lambda *a, **k: capture.append(a[0]))
         code = cli.main(arguments.split())
@@ -61,7 +66,7 @@ def test_table_is_what_the_results_say(ran):
     code, printed, _, results = ran
     assert code == 0
     table = read_table(printed)
-    assert [row[0] for row in table] == ["teacher", *METHODS]
+    assert [row[0] for row in table] == ["teacher", *DEMO_METHODS]
     for printed_row, row in zip(table, results["rows"], strict=True):
         method, mean, std, parameters, seconds = printed_row
         assert method == row["method"]
@@ -112,7 +117,7 @@ def test_saved_student_is_the_dts_student_of_the_first_seed(ran):
     answers = student.predict(splits.x_test, verbose=0).argmax(axis=-1)
     accuracy = np.mean(answers == splits.y_test)
     dts = results["rows"][-1]
-    assert dts["method"] == METHODS[-1]
+    assert dts["method"] == DEMO_METHODS[-1]
     assert dts["accuracies"][0] == pytest.approx(accuracy, abs=1e-6)
     assert student.count_params() == dts["parameters"] == 64 * 16 + 16 + 170
     # It has learned; otherwise the figures above would say little.
@@ -124,7 +129,7 @@ def test_each_training_is_announced(ran):
     named = [
         x for x in printed.split("\n") if x.startswith(("teacher", "seed"))
     ]
-    wanted = [f"seed {seed} of 2: {m}" for seed in (1, 2) for m in METHODS]
+    wanted = [f"seed {seed} of 2: {m}" for seed in (1, 2) for m in DEMO_METHODS]
     assert [x for x in named if x in ("teacher", *wanted)] == [
         "teacher",
         *wanted,
@@ -132,7 +137,7 @@ def test_each_training_is_announced(ran):
 
 
 def test_share_of_the_students(tmp_path, monkeypatch):
-    monkeypatch.setitem(demo.SETTINGS, "digits", TINY)
+    monkeypatch.setitem(tasks.SETTINGS, "digits", TINY)
     options = f"--epochs 1 --seeds 1 --student-share 0.5 --out {tmp_path}"
     assert cli.main(["demo", *options.split()]) == 0
     results = json.loads((tmp_path / "results.json").read_text("utf-8"))
@@ -155,22 +160,34 @@ def test_methods_start_alike_and_see_the_same():
         TINY, student_epochs=3, student_loss_weight=1.0
     )
     splits = data.load("digits")
-    part = demo.stratified(splits.y_train, setting.student_share)
-    teacher = demo._cnn((8, 8, 1), 10, ())
+    part = tasks.stratified(splits.y_train, setting.student_share)
+    students = []
+
+    def make_student():
+        students.append(tasks._mlp((8, 8, 1), 10, setting.student_units))
+        return students[-1]
+
     alone, _, dts = demo._methods(setting).values()
-    weights = [
-        demo._train_student(setting, splits, part, teacher, method, 5, False)[
-            0
-        ].get_weights()
-        for method in (alone, dts)
-    ]
+    keras_dts.compare(
+        tasks._cnn((8, 8, 1), 10, ()),
+        make_student,
+        {"alone": alone, "DTS": dts},
+        (splits.x_train[part], splits.y_train[part]),
+        (splits.x_test, splits.y_test),
+        compile=lambda model: tasks._compile(model, 0.01, 27),
+        epochs=setting.student_epochs,
+        batch_size=setting.student_batch,
+        seeds=1,
+        verbose=False,
+    )
+    weights = [student.get_weights() for student in students[-2:]]
     for one, other in zip(*weights, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
 def test_augmented_images_are_the_images_and_others_like_them():
     images = data.load("digits").x_train[:8]
-    seen = demo._augmented(images, 3).reshape(3, *images.shape)
+    seen = tasks._augmented(images, 3).reshape(3, *images.shape)
     np.testing.assert_array_equal(seen[0], images)
     for moved, other in ((seen[1], seen[2]), (seen[2], seen[1])):
         assert moved.min() >= 0
@@ -183,21 +200,106 @@ def test_augmented_images_are_the_images_and_others_like_them():
 
 def test_stratified_share():
     labels = np.repeat([3, 7, 9], [50, 100, 3])
-    part = demo.stratified(labels, 0.2)
+    part = tasks.stratified(labels, 0.2)
     assert len(set(part)) == len(part)
     np.testing.assert_array_equal(
         np.unique_counts(labels[part]), [[3, 7, 9], [10, 20, 1]]
     )
-    np.testing.assert_array_equal(part, demo.stratified(labels, 0.2))
+    np.testing.assert_array_equal(part, tasks.stratified(labels, 0.2))
     np.testing.assert_array_equal(
-        demo.stratified(labels, 1.0), np.arange(len(labels))
+        tasks.stratified(labels, 1.0), np.arange(len(labels))
     )
 
 
-def test_one_seed_has_no_deviation():
-    row = demo.Row("x", 1, [0.5], [1.0])
-    results = demo.Results(TINY, {}, [0], {"keras": "3"}, [row])
-    assert read_table(results.table()) == [("x", "50.00", "", 1, "1.0")]
+@pytest.fixture
+def compared(tmp_path, monkeypatch, capsys):
+    """The comparison of two methods, run by its command for one epoch."""
+    monkeypatch.setitem(tasks.SETTINGS, "digits", TINY)
+    options = "--methods kd-2 alone --seeds 1 --epochs 1 --student-share 0.1"
+    code = cli.main(["compare", *options.split(), "--out", str(tmp_path)])
+    text = (tmp_path / "comparison.json").read_text(encoding="utf-8")
+    return code, capsys.readouterr().out, tmp_path, json.loads(text)
+
+
+def test_compare_prints_what_it_writes(compared):
+    code, printed, out, results = compared
+    assert code == 0
+    table = read_table(printed)
+    assert [row[0] for row in table] == ["teacher", "KD, T=2", "student alone"]
+    rows = [results["teacher"], *results["rows"]]
+    for printed_row, row in zip(table, rows, strict=True):
+        (accuracy,) = row["values"]
+        wanted = (
+            row["method"],
+            f"{100 * accuracy:.2f}",
+            "",
+            row["parameters"],
+            f"{row['seconds'][0]:.1f}",
+        )
+        assert printed_row == wanted
+    assert rows[1]["parameters"] == rows[2]["parameters"] == 1_210
+    assert results["seeds"] == [0]
+    assert results["metric"] == "accuracy"
+    assert results["setting"]["student_epochs"] == 1
+    assert results["setting"]["student_share"] == 0.1
+    _, counts = np.unique(data.load("digits").y_train, return_counts=True)
+    tenth = sum(round(0.1 * count) for count in counts)
+    assert results["images"] == {"teacher": 1078, "student": tenth, "test": 719}
+    assert (out / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("comparison.json", "comparison.png"):
+        assert f"{out / name}: " in printed
+    names = [line for line in printed.splitlines() if line.startswith("seed ")]
+    assert names == [f"seed 1 of 1: {row[0]}" for row in table[1:]]
+
+
+def test_compare_help_names_the_methods(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["compare", "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    for name, (label, _) in METHODS.items():
+        assert f"  {name:<14}{label}" in lines
+
+
+def test_methods_have_names_of_their_own():
+    labels = [label for label, _ in METHODS.values()]
+    assert len(set(labels)) == len(labels)
+    for name, (label, _) in METHODS.items():
+        assert re.fullmatch("[a-z0-9-]+", name)
+        assert len(name) <= 13, "the help has no room for more"
+        # The table's columns stand three spaces apart.
+        assert "  " not in label
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_trains_the_student(name):
+    """And no training finds what another one left."""
+    splits = data.load("digits")
+    teacher = tasks._cnn((8, 8, 1), 10, ())
+    before = [w.copy() for w in teacher.get_weights()]
+    label, method = METHODS[name]
+    students = []
+
+    def keep(teacher, student):
+        students.append(student)
+        return method(teacher, student)
+
+    keras_dts.compare(
+        teacher,
+        lambda: tasks._mlp((8, 8, 1), 10, 4),
+        {label: keep, "again": keep},
+        (splits.x_train[:64], splits.y_train[:64]),
+        (splits.x_test[:64], splits.y_test[:64]),
+        compile=lambda model: tasks._compile(model, 0.01, 4),
+        epochs=2,
+        seeds=1,
+        verbose=False,
+    )
+    untrained, _, one, other = (s.get_weights() for s in students)
+    assert not np.allclose(one[0], untrained[0], atol=1e-3)
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    for a, b in zip(teacher.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize(
@@ -213,6 +315,13 @@ def test_one_seed_has_no_deviation():
         ("demo --temperature nan", "--temperature: must be a pos.* not 'nan'"),
         ("demo --student-share 1.5", "--student-share: must be at most 1"),
         (f"demo --out {__file__}", "--out: must be a directory, not"),
+        (
+            "compare --methods kd-4 nope",
+            "--methods: invalid choice: 'nope' .*alone.*kd-4.*dts-smooth",
+        ),
+        ("compare --methods", "--methods: expected at least one argument"),
+        ("compare --seeds 0", "--seeds: must be a whole number .* not '0'"),
+        ("compare --temperature 2", "unrecognized arguments: --temperature"),
     ],
 )
 def test_usage_errors(arguments, message, capsys):
@@ -222,8 +331,8 @@ def test_usage_errors(arguments, message, capsys):
     assert re.search(message, capsys.readouterr().err)
 
 
-def fails(arguments, capsys):
-    assert cli.main(["demo", *arguments]) == 1
+def fails(arguments, capsys, command="demo"):
+    assert cli.main([command, *arguments]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("keras-dts: ")
@@ -231,13 +340,14 @@ def fails(arguments, capsys):
     return err
 
 
+@pytest.mark.parametrize("command", ["demo", "compare"])
 @pytest.mark.parametrize(
     ("module", "extra"),
     [("sklearn.datasets", "demo"), ("matplotlib.figure", "plots")],
 )
-def test_missing_package(module, extra, tmp_path, monkeypatch, capsys):
+def test_missing_package(command, module, extra, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, module, None)
-    err = fails(["--out", str(tmp_path)], capsys)
+    err = fails(["--out", str(tmp_path)], capsys, command)
     assert f'pip install "keras-dts[{extra}]"' in err
 
 

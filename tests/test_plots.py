@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 import keras_dts
 from keras_dts import plots
+from keras_dts.results import Comparison, Row
 
 RUN = {
     "loss": [40.0, 9.0, 1.0],
@@ -197,3 +198,96 @@ def test_gap_is_drawn_against_zero():
     gap = plots.plot_run(RUN)[1]
     (zero,) = [x for x in gap.get_lines() if x.get_label().startswith("_")]
     np.testing.assert_array_equal(zero.get_ydata(), 0.0)
+
+
+ROWS = [
+    Row("student alone", 10, [0.5, 0.75], [1.0, 1.0]),
+    Row("KD", 10, [0.75, 1.0], [1.0, 1.0]),
+]
+COMPARISON = Comparison(ROWS, [0, 1], "accuracy", {})
+
+
+def many(number):
+    """A comparison of many methods with long names."""
+    rng = np.random.default_rng(0)
+    rows = [
+        Row(f"method number {i}", 10, list(rng.uniform(0.9, 1, 3)), [1.0] * 3)
+        for i in range(number)
+    ]
+    teacher = Row("teacher", 100, [0.99], [1.0])
+    return Comparison(rows, [0, 1, 2], "accuracy", {}, teacher)
+
+
+def test_comparison_shows_seeds_means_and_deviations():
+    axes = plots.plot_comparison(COMPARISON)
+    assert axes.get_xlabel() == "test accuracy (%)"
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names == ["student alone", "KD"]
+    assert axes.yaxis_inverted()
+    means, dots = axes.collections
+    np.testing.assert_allclose(dots.get_offsets()[:, 0], [50, 75, 75, 100])
+    heights = dots.get_offsets()[:, 1]
+    assert list(np.round(heights)) == [0, 0, 1, 1]
+    assert len(set(heights)) == 4, "seeds that come to the same hide none"
+    middles = [path.vertices.mean(axis=0) for path in means.get_paths()]
+    np.testing.assert_allclose(middles, [[62.5, 0], [87.5, 1]])
+    std = 25 / np.sqrt(2)
+    for band, mean in zip(axes.patches, (62.5, 87.5), strict=True):
+        assert band.get_x() == pytest.approx(mean - std)
+        assert band.get_width() == pytest.approx(2 * std)
+    assert [t.get_text() for t in axes.texts] == [
+        "62.50 ± 17.68",
+        "87.50 ± 17.68",
+    ]
+    (first,) = axes.get_lines()
+    assert list(first.get_xdata()) == [62.5, 62.5]
+
+
+def test_comparison_of_one_seed_and_another_metric():
+    rows = [Row("a", 10, [3.0], [1.0]), Row("b", 10, [4.0], [1.0])]
+    axes = plots.plot_comparison(Comparison(rows, [0], "mae", {}))
+    assert axes.get_xlabel() == "test mae"
+    assert not axes.patches
+    assert [text.get_text() for text in axes.texts] == ["3.000", "4.000"]
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert legend == ["mean", "one seed"]
+
+
+def test_comparison_names_the_teacher():
+    axes = plots.plot_comparison(many(2))
+    assert axes.get_xlabel() == "test accuracy (%); the teacher's is 99.00"
+
+
+def test_twenty_methods_are_legible():
+    axes = plots.plot_comparison(many(20))
+    figure = axes.figure
+    figure.draw_without_rendering()
+    texts = [axes.xaxis.label, *axes.texts, *axes.get_legend().get_texts()]
+    texts += [*tick_labels(axes.xaxis), *tick_labels(axes.yaxis)]
+    boxes = [text.get_window_extent() for text in texts]
+    assert len(boxes) > 45
+    for i, box in enumerate(boxes):
+        assert box.width > 0
+        assert figure.bbox.contains(box.x0, box.y0)
+        assert figure.bbox.contains(box.x1, box.y1)
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+    # No dot lies on the edge, where half of it would be cut off.
+    low, high = axes.get_xlim()
+    dots = axes.collections[-1].get_offsets()[:, 0]
+    assert low < dots.min()
+    assert dots.max() < high
+
+
+def test_comparison_is_drawn_on_given_axes(tmp_path):
+    settings = dict(mpl.rcParams)
+    mine = Figure().subplots()
+    assert plots.plot_comparison(COMPARISON, ax=mine) is mine
+    mine.figure.savefig(tmp_path / "comparison.png")
+    assert plt.get_fignums() == []
+    assert dict(mpl.rcParams) == settings
+
+
+def test_comparison_without_matplotlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"keras-dts\[plots\]"):
+        plots.plot_comparison(COMPARISON)
