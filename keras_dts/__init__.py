@@ -1,10 +1,17 @@
 """Knowledge distillation with dynamic temperatures, for Keras 3."""
 
-from keras_dts import losses, temperatures
+from keras_dts import losses, metrics, temperatures
 from keras_dts.callbacks import DTS
 from keras_dts.distiller import Distiller
 from keras_dts.temperatures.dynamic import DynamicTemperature
 
-__all__ = ["DTS", "Distiller", "DynamicTemperature", "losses", "temperatures"]
+__all__ = [
+    "DTS",
+    "Distiller",
+    "DynamicTemperature",
+    "losses",
+    "metrics",
+    "temperatures",
+]
 
 __version__ = "0.1.0"
