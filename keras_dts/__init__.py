@@ -1,6 +1,6 @@
 """Knowledge distillation with dynamic temperatures, for Keras 3."""
 
-from keras_dts import losses, temperatures
+from keras_dts import losses, metrics, temperatures
 from keras_dts.callbacks import DTS
 from keras_dts.comparison import compare
 from keras_dts.distiller import Distiller
@@ -12,6 +12,7 @@ __all__ = [
     "DynamicTemperature",
     "compare",
     "losses",
+    "metrics",
     "temperatures",
 ]
 

@@ -90,3 +90,31 @@ def to_pair(from_logits: Any) -> tuple[Any, Any]:
             f"(teacher, student). Received: from_logits={from_logits!r}"
         )
     return pair[0], pair[1]
+
+
+def to_metrics(metrics: Any, taken: list[str]) -> list[keras.metrics.Metric]:
+    """Returns `distillation_metrics` as a list.
+
+    Args:
+        metrics: What came.
+        taken: Names that the logs use for something else.
+
+    Raises:
+        ValueError: If it is no list of metrics, or names occur twice.
+    """
+    if metrics is None:
+        return []
+    if not isinstance(metrics, (list, tuple)) or not all(
+        isinstance(metric, keras.metrics.Metric) for metric in metrics
+    ):
+        raise ValueError(
+            "`distillation_metrics` must be a list of `keras.metrics.Metric`. "
+            f"Received: distillation_metrics={metrics!r}"
+        )
+    names = [metric.name for metric in metrics]
+    if len({*names, *taken}) < len(names) + len(taken):
+        raise ValueError(
+            "`distillation_metrics` must have names of their own, other than "
+            f"{', '.join(taken)}. Received: {', '.join(names)}"
+        )
+    return list(metrics)

@@ -15,6 +15,7 @@ from keras_dts.arguments import (
     known_input,
     to_entries,
     to_loss_weights,
+    to_metrics,
     to_pair,
 )
 from keras_dts.callbacks import (
@@ -28,6 +29,7 @@ from keras_dts.features import Answers, TappedModel
 from keras_dts.heads import HeadReader, logged
 from keras_dts.logits import Head, Tensor, wide
 from keras_dts.losses.base import DEFAULT_TEMPERATURE
+from keras_dts.metrics import HeadMetrics
 from keras_dts.saving import Checkpoints
 from keras_dts.temperatures.base import Temperature, Temperatures
 from keras_dts.temperatures.convert import to_policy
@@ -66,8 +68,9 @@ class Distiller(Checkpoints):
     `loss`, `student_loss` (penalties included), `distillation_loss`,
     `temperature` and `gap` (the student's cross entropy minus the teacher's,
     in nats, at temperature 1), and the metrics given to `compile`.
-    `evaluate` and `predict` are the student's and do not run the teacher;
-    there `loss` is the student's own.
+    `evaluate` and `predict` are the student's and do not run the teacher,
+    unless `compile` gets `distillation_metrics`, for which `evaluate` runs
+    it; there `loss` is the student's own.
 
     The teacher runs with `training=False`, gets no gradient and is not
     changed; its `trainable` flags are not touched. A layer that both models
@@ -204,6 +207,7 @@ class Distiller(Checkpoints):
         names += ["gap"] if any(t.reads_logits for t in self.terms) else []
         names += ["temperature"] if self.uses_temperature else []
         self.trackers = [keras.metrics.Mean(name=name) for name in names]
+        self._head_metrics = HeadMetrics([])
         self._looked = False
 
     # Construction: what the models are.
@@ -295,6 +299,45 @@ class Distiller(Checkpoints):
 
     # The step.
 
+    def compile(
+        self, *args: Any, distillation_metrics: Any = None, **kwargs: Any
+    ) -> None:
+        """Configures the training; see `keras.Model.compile`.
+
+        Args:
+            *args: As for `keras.Model.compile`.
+            distillation_metrics: A list of `keras.metrics.Metric` that
+                compare the models, such as `keras_dts.metrics.TeacherKL()`.
+                Each step calls `update_state(teacher_logits, student_logits,
+                sample_weight=weights)` for each output that a loss on logits
+                reads, so that a metric is one number over all these outputs.
+                `evaluate` and validation run the teacher for them. Where the
+                teacher's logits are not finite, they are NaN.
+            **kwargs: As for `keras.Model.compile`.
+
+        Raises:
+            ValueError: If `distillation_metrics` is no list of metrics with
+                names of their own, or no loss reads logits.
+        """
+        metrics = to_metrics(
+            distillation_metrics,
+            taken=["loss", *(tracker.name for tracker in self.trackers)],
+        )
+        if metrics and not any(term.reads_logits for term in self.terms):
+            raise ValueError(
+                "`distillation_metrics` read the outputs that losses on "
+                "logits read, and `distillation_losses` must hold such a "
+                "loss, as `keras_dts.losses.KD()`. Received: "
+                f"distillation_losses={self.distillation_losses}"
+            )
+        super().compile(*args, **kwargs)
+        self._head_metrics = HeadMetrics(metrics)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """All metrics; those of the distillation come last."""
+        return [*super().metrics, *self._head_metrics.metrics]
+
     @functools.wraps(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Trains the student; see `keras.Model.fit`."""
@@ -324,18 +367,24 @@ class Distiller(Checkpoints):
         Args:
             *args: The batch; on JAX, the state and the batch.
         """
-        *state, data = args
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        batch = _Batch(x, self._ask_teacher(x, *state))
-        return super().train_step(*state, (batch, y, sample_weight))
+        return super().train_step(*self._with_answers(*args))
 
     def test_step(self, *args: Any) -> Any:
-        """Evaluates the student; the teacher does not run."""
+        """Evaluates the student; the teacher runs for metrics that ask."""
+        if self._head_metrics.metrics:
+            args = self._with_answers(*args)
         result = super().test_step(*args)
         logs, *state = result if isinstance(result, tuple) else (result,)
         unused = {tracker.name for tracker in self.trackers} - {"student_loss"}
         logs = {name: v for name, v in logs.items() if name not in unused}
         return (logs, *state) if state else logs
+
+    def _with_answers(self, *args: Any) -> tuple[Any, ...]:
+        """Puts the teacher's answers into a step's batch."""
+        *state, data = args
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        batch = _Batch(x, self._ask_teacher(x, *state))
+        return (*state, (batch, y, sample_weight))
 
     def _ask_teacher(self, x: Any, state: Any = None) -> Answers:
         """Returns the teacher's answers, without a gradient or a change."""
@@ -395,7 +444,8 @@ class Distiller(Checkpoints):
         """Returns the loss of a batch: in training, with the teacher's part.
 
         Args:
-            x: The inputs; in a training step, with the teacher's answers.
+            x: The inputs; in a training step, and where metrics ask for
+                them, with the teacher's answers.
             y: The labels, or `None`.
             y_pred: What `call` returned.
             sample_weight: The user's weights, or `None`.
@@ -404,19 +454,19 @@ class Distiller(Checkpoints):
         Returns:
             A scalar.
         """
-        share = _replica_share()
         outputs = y_pred.outputs if isinstance(y_pred, Answers) else y_pred
         self._reader.check_targets(outputs, y, sample_weight)
         if not isinstance(x, _Batch):
-            loss = self._student_loss(y, y_pred, sample_weight)
-            self._track(x, {"student_loss": loss / share})
-            return loss
-        heads, faults, y = self._reader.prepare(
+            return self._evaluated(x, y, outputs, sample_weight)
+        heads, faults, safe_y = self._reader.prepare(
             x.teacher.outputs, outputs, y, sample_weight, self.loss
         )
+        self._head_metrics.update(heads, faults[0])
+        if not training:
+            return self._evaluated(x, y, outputs, sample_weight)
         temperatures = self._temperatures(heads)
         step = Step(x.teacher, y_pred, heads, temperatures, sample_weight)
-        student_loss = self._student_loss(y, outputs, sample_weight)
+        student_loss = self._student_loss(safe_y, outputs, sample_weight)
         values = [term.loss(step) for term in self.terms]
         distillation_loss = sum(
             self._now(weight) * value
@@ -429,6 +479,7 @@ class Distiller(Checkpoints):
             self.temperature.observe(
                 sum(v for term, v in softened if term.uses_temperature)
             )
+        share = _replica_share()
         parts = {
             "student_loss": student_loss / share,
             "distillation_loss": distillation_loss,
@@ -440,6 +491,14 @@ class Distiller(Checkpoints):
         taught = share * (distillation_loss + self._penalties())
         loss = weight * student_loss + (1 - weight) * taught
         return loss * (1 - ops.max(faults))
+
+    def _evaluated(
+        self, x: Any, y: Any, outputs: Any, sample_weight: Any
+    ) -> Tensor:
+        """Returns the loss of an evaluation, the student's own, and logs it."""
+        loss = self._student_loss(y, outputs, sample_weight)
+        self._track(x, {"student_loss": loss / _replica_share()})
+        return loss
 
     def _student_loss(self, y: Any, outputs: Any, sample_weight: Any) -> Tensor:
         """Returns what the student's own `fit` would minimise."""

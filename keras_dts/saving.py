@@ -130,6 +130,21 @@ class Checkpoints(keras.Model):
                 projector.build_from_config(shapes)
         self.built = True
 
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns the arguments of `compile`, serialized."""
+        config = super().get_compile_config()
+        if config:
+            config["distillation_metrics"] = serialize(
+                self._head_metrics.metrics
+            )
+        return config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles as `get_compile_config` described."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built and self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
+
     def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Saves all weights but the teacher's, and who the teacher was."""
         with self._without_teacher():

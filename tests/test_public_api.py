@@ -12,9 +12,15 @@ import pytest
 
 import keras_dts
 
+MODULES = (
+    "keras_dts",
+    "keras_dts.losses",
+    "keras_dts.metrics",
+    "keras_dts.temperatures",
+)
 PUBLIC = [
     (module, name)
-    for module in ("keras_dts", "keras_dts.losses", "keras_dts.temperatures")
+    for module in MODULES
     for name in importlib.import_module(module).__all__
 ]
 CLASSES = [
@@ -25,7 +31,7 @@ CLASSES = [
 
 
 def test_the_list_is_sorted_and_true():
-    for module in ("keras_dts", "keras_dts.losses", "keras_dts.temperatures"):
+    for module in MODULES:
         names = importlib.import_module(module).__all__
         assert names == sorted(names)
         for name in names:
