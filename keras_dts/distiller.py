@@ -91,8 +91,9 @@ class Distiller(Checkpoints):
         student_loss_weight: A number in `[0, 1]`, or a schedule over the
             training steps. Defaults to 0.1.
         name: The name of this model.
-        temperature: A positive number, a `keras.optimizers.schedules` object
-            over the training steps, or a
+        temperature: A positive number, `"auto"` (see
+            `keras_dts.temperatures.AutoTemperature`), a
+            `keras.optimizers.schedules` object over the training steps, or a
             `keras_dts.temperatures.Temperature`. Losses that have no
             temperature of their own use it. Defaults to 4.
         from_logits: Whether the models' outputs are logits: `"auto"` looks
@@ -148,7 +149,7 @@ class Distiller(Checkpoints):
         student_loss_weight: float | Schedule = 0.1,
         name: str = "distiller",
         *,
-        temperature: float | Schedule | Temperature = DEFAULT_TEMPERATURE,
+        temperature: float | str | Schedule | Temperature = DEFAULT_TEMPERATURE,
         from_logits: bool | str | tuple[bool, bool] = "auto",
         teacher_inputs: Callable[[Any], Any] | None = None,
         student_inputs: Callable[[Any], Any] | None = None,

@@ -121,6 +121,20 @@ def safe_sqrt(x: Tensor) -> Tensor:
     return ops.where(positive, ops.sqrt(ops.where(positive, x, 1.0)), 0.0)
 
 
+def deviation(logits: Tensor) -> Tensor:
+    """Returns the unbiased standard deviation over the classes.
+
+    Args:
+        logits: Shape `(batch, ..., classes)`.
+
+    Returns:
+        Shape `(batch, ...)`.
+    """
+    centred = logits - ops.mean(logits, axis=-1, keepdims=True)
+    freedom = max(logits.shape[-1] - 1, 1)
+    return safe_sqrt(ops.sum(centred * centred, axis=-1) / freedom)
+
+
 def to_logits(outputs: Tensor, *, from_logits: bool) -> Tensor:
     """Returns the logits of a model's output.
 

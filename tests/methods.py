@@ -14,6 +14,9 @@ def decay():
 POLICIES = {
     "constant": lambda: Dynamic(4.0, 4.0, 4.0),
     "DTS": lambda: Dynamic(8.0, 2.0, 8.0, gap_scale="smooth"),
+    "auto": temperatures.AutoTemperature,
+    "DTS, auto": lambda: Dynamic("auto"),
+    "LSKD, auto": lambda: temperatures.LogitStandardization("auto"),
     "scheduled": lambda: temperatures.ScheduledTemperature(decay()),
     "LSKD": temperatures.LogitStandardization,
     "LSKD driven by DTS": lambda: temperatures.LogitStandardization(

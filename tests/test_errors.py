@@ -128,7 +128,7 @@ def test_ignored_classes_are_fine_and_do_not_count():
 
 @pytest.mark.parametrize("temperature", [0.0, -2.0, float("nan"), True, "4"])
 def test_temperatures_that_are_not_positive(temperature):
-    message = "`temperature` must be a positive number or a .*Received: temp"
+    message = "`temperature` must be a positive number, .*Received: temp"
     with pytest.raises(ValueError, match=message):
         Distiller(mlp(seed=1), mlp(seed=2), temperature=temperature)
 

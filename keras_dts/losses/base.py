@@ -30,8 +30,8 @@ class LogitDistillation(keras.distillation.DistillationLoss):
 
     Args:
         temperature: `None` takes the distiller's policy (outside a
-            `keras_dts.Distiller`, the constant 4). A positive number, a
-            `keras.optimizers.schedules` object or a
+            `keras_dts.Distiller`, the constant 4). A positive number,
+            `"auto"`, a `keras.optimizers.schedules` object or a
             `keras_dts.temperatures.Temperature` is the loss's own.
 
     Raises:
@@ -42,7 +42,7 @@ class LogitDistillation(keras.distillation.DistillationLoss):
     same_classes = True
 
     def __init__(
-        self, temperature: float | Schedule | Temperature | None = None
+        self, temperature: float | str | Schedule | Temperature | None = None
     ) -> None:
         self.temperature = (
             None if temperature is None else to_policy(temperature)

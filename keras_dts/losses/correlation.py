@@ -24,8 +24,8 @@ class ClassCorrelation(LogitDistillation):
 
     Args:
         temperature: `None` takes the distiller's policy (outside a
-            `keras_dts.Distiller`, the constant 4). A positive number, a
-            `keras.optimizers.schedules` object or a
+            `keras_dts.Distiller`, the constant 4). A positive number,
+            `"auto"`, a `keras.optimizers.schedules` object or a
             `keras_dts.temperatures.Temperature` is the loss's own.
 
     Raises:
@@ -59,8 +59,8 @@ class BatchCorrelation(LogitDistillation):
 
     Args:
         temperature: `None` takes the distiller's policy (outside a
-            `keras_dts.Distiller`, the constant 4). A positive number, a
-            `keras.optimizers.schedules` object or a
+            `keras_dts.Distiller`, the constant 4). A positive number,
+            `"auto"`, a `keras.optimizers.schedules` object or a
             `keras_dts.temperatures.Temperature` is the loss's own.
 
     Raises:

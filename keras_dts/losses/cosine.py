@@ -36,8 +36,8 @@ class CosineKD(LogitDistillation):
     Args:
         alpha: A factor, at least 0.
         temperature: `None` takes the distiller's policy (outside a
-            `keras_dts.Distiller`, the constant 4). A positive number, a
-            `keras.optimizers.schedules` object or a
+            `keras_dts.Distiller`, the constant 4). A positive number,
+            `"auto"`, a `keras.optimizers.schedules` object or a
             `keras_dts.temperatures.Temperature` is the loss's own.
 
     Raises:
@@ -51,7 +51,7 @@ class CosineKD(LogitDistillation):
     def __init__(
         self,
         alpha: float = 2.0,
-        temperature: float | Schedule | Temperature | None = None,
+        temperature: float | str | Schedule | Temperature | None = None,
     ) -> None:
         super().__init__(temperature)
         check_number("alpha", alpha, low=0.0)

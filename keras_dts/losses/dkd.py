@@ -39,8 +39,8 @@ class DKD(LogitDistillation):
         alpha: The weight of TCKD, at least 0.
         beta: The weight of NCKD, at least 0.
         temperature: `None` takes the distiller's policy (outside a
-            `keras_dts.Distiller`, the constant 4). A positive number, a
-            `keras.optimizers.schedules` object or a
+            `keras_dts.Distiller`, the constant 4). A positive number,
+            `"auto"`, a `keras.optimizers.schedules` object or a
             `keras_dts.temperatures.Temperature` is the loss's own.
 
     Raises:
@@ -68,7 +68,7 @@ class DKD(LogitDistillation):
         self,
         alpha: float = 1.0,
         beta: float = 8.0,
-        temperature: float | Schedule | Temperature | None = None,
+        temperature: float | str | Schedule | Temperature | None = None,
     ) -> None:
         super().__init__(temperature)
         check_number("alpha", alpha, low=0.0)

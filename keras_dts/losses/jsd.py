@@ -36,8 +36,8 @@ class GeneralizedJSD(LogitDistillation):
         beta: In `[0, 1]`.
         normalized: Whether the value is divided by `beta · (1 - beta)`.
         temperature: `None` takes the distiller's policy (outside a
-            `keras_dts.Distiller`, the constant 4). A positive number, a
-            `keras.optimizers.schedules` object or a
+            `keras_dts.Distiller`, the constant 4). A positive number,
+            `"auto"`, a `keras.optimizers.schedules` object or a
             `keras_dts.temperatures.Temperature` is the loss's own.
             Published with 1.
 
@@ -65,7 +65,7 @@ class GeneralizedJSD(LogitDistillation):
         self,
         beta: float = 0.5,
         normalized: bool = True,
-        temperature: float | Schedule | Temperature | None = None,
+        temperature: float | str | Schedule | Temperature | None = None,
     ) -> None:
         super().__init__(temperature)
         check_number("beta", beta, low=0.0, high=1.0)

@@ -22,8 +22,8 @@ class KD(LogitDistillation):
 
     Args:
         temperature: `None` takes the distiller's policy (outside a
-            `keras_dts.Distiller`, the constant 4). A positive number, a
-            `keras.optimizers.schedules` object or a
+            `keras_dts.Distiller`, the constant 4). A positive number,
+            `"auto"`, a `keras.optimizers.schedules` object or a
             `keras_dts.temperatures.Temperature` is the loss's own.
 
     Raises:

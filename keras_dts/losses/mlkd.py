@@ -51,8 +51,8 @@ class MLKD(KD):
             masks of half the examples and half the classes, which in the
             code come to this factor.
         temperature: `None` takes the distiller's policy (outside a
-            `keras_dts.Distiller`, the constant 4). A positive number, a
-            `keras.optimizers.schedules` object or a
+            `keras_dts.Distiller`, the constant 4). A positive number,
+            `"auto"`, a `keras.optimizers.schedules` object or a
             `keras_dts.temperatures.Temperature` is the loss's own.
 
     Raises:
@@ -67,7 +67,7 @@ class MLKD(KD):
         view: str = "weak",
         temperatures: Sequence[float] = (3.0, 5.0, 2.0, 6.0),
         share: float = 0.5,
-        temperature: float | Schedule | Temperature | None = None,
+        temperature: float | str | Schedule | Temperature | None = None,
     ) -> None:
         super().__init__(temperature)
         check_choice("view", view, ["weak", "strong"])

@@ -21,7 +21,7 @@ class _Skew(LogitDistillation):
     def __init__(
         self,
         skew: float = 0.1,
-        temperature: float | Schedule | Temperature | None = None,
+        temperature: float | str | Schedule | Temperature | None = None,
     ) -> None:
         super().__init__(temperature)
         check_number("skew", skew, low=0.0, below=1.0)
@@ -55,8 +55,8 @@ class SkewKL(_Skew):
     Args:
         skew: The teacher's share of the mixture, in `[0, 1)`; 0 is `KD`.
         temperature: `None` takes the distiller's policy (outside a
-            `keras_dts.Distiller`, the constant 4). A positive number, a
-            `keras.optimizers.schedules` object or a
+            `keras_dts.Distiller`, the constant 4). A positive number,
+            `"auto"`, a `keras.optimizers.schedules` object or a
             `keras_dts.temperatures.Temperature` is the loss's own.
             Published with 1.
 
@@ -101,8 +101,8 @@ class SkewReverseKL(_Skew):
         skew: The student's share of the mixture, in `[0, 1)`; 0 is
             `ReverseKL`.
         temperature: `None` takes the distiller's policy (outside a
-            `keras_dts.Distiller`, the constant 4). A positive number, a
-            `keras.optimizers.schedules` object or a
+            `keras_dts.Distiller`, the constant 4). A positive number,
+            `"auto"`, a `keras.optimizers.schedules` object or a
             `keras_dts.temperatures.Temperature` is the loss's own.
             Published with 1.
 

@@ -1,6 +1,7 @@
 """Temperature policies: what softens the logits, and how it moves."""
 
 from keras_dts.temperatures.annealed import AnnealedTeacher
+from keras_dts.temperatures.auto import AutoTemperature
 from keras_dts.temperatures.base import Temperature, Temperatures
 from keras_dts.temperatures.consistent import ConsistentTemperature
 from keras_dts.temperatures.curriculum import CurriculumTemperature
@@ -15,6 +16,7 @@ from keras_dts.temperatures.transformed import TransformedTeacher
 
 __all__ = [
     "AnnealedTeacher",
+    "AutoTemperature",
     "ConsistentTemperature",
     "CosineSimilarityTemperature",
     "CurriculumTemperature",

@@ -112,6 +112,11 @@ class Temperature(keras.layers.Layer):
         """Returns the `DynamicTemperature` in this policy, for `DTS`."""
         return None
 
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        config: dict[str, Any] = super().get_config()
+        return config
+
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Temperature:
         """Makes the policy that `get_config` described."""

@@ -30,7 +30,7 @@ class BasedTemperature(Temperature):
     base_name = "base"
 
     def __init__(
-        self, base: float | Schedule | Temperature, **kwargs: Any
+        self, base: float | str | Schedule | Temperature, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.base = to_policy(base, self.base_name)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from keras_dts.checks import Schedule, check_number
+from keras_dts.temperatures.auto import AutoTemperature
 from keras_dts.temperatures.base import Temperature
 from keras_dts.temperatures.dynamic import DynamicTemperature
 from keras_dts.temperatures.scheduled import ScheduledTemperature
 
 
 def to_policy(
-    temperature: float | Schedule | Temperature, name: str = "temperature"
+    temperature: float | str | Schedule | Temperature,
+    name: str = "temperature",
 ) -> Temperature:
-    """Returns the policy that a number, a schedule or a policy stands for.
+    """Returns the policy that is meant: a number is the one that holds it.
 
     Args:
         temperature: What came.
@@ -24,11 +26,13 @@ def to_policy(
         return temperature
     if isinstance(temperature, Schedule):
         return ScheduledTemperature(temperature)
+    if temperature == "auto":
+        return AutoTemperature()
     try:
         check_number(name, temperature, above=0.0)
     except ValueError as error:
         raise ValueError(
-            f"`{name}` must be a positive number, a "
+            f'`{name}` must be a positive number, "auto", a '
             "`keras.optimizers.schedules` object or a "
             "`keras_dts.temperatures.Temperature`. Received: "
             f"{name}={temperature!r}"

@@ -33,8 +33,8 @@ class TokenDifficultyTemperature(BasedTemperature):
     theirs (AdaKD's LATF).
 
     Args:
-        base: A positive number, a `keras.optimizers.schedules` object or a
-            policy.
+        base: A positive number, `"auto"`, a `keras.optimizers.schedules`
+            object or a policy.
         strength: How far temperatures spread: within a factor of
             `exp(strength)` of the base. Below 0 hard tokens are softened.
         focus: `None`, or a `TokenFocus` that chooses the tokens.
@@ -58,7 +58,7 @@ class TokenDifficultyTemperature(BasedTemperature):
 
     def __init__(
         self,
-        base: float | Schedule | Temperature = 1.0,
+        base: float | str | Schedule | Temperature = 1.0,
         strength: float = 0.5,
         focus: TokenFocus | None = None,
         **kwargs: Any,

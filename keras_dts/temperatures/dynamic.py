@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_dts.checks import check_choice, check_number
 from keras_dts.logits import Head, Tensor
+from keras_dts.temperatures.auto import AutoTemperature
 from keras_dts.temperatures.base import Temperature, Temperatures
 
 
@@ -64,10 +65,17 @@ class DynamicTemperature(Temperature):
     temperature 1, positive while the student is behind; without labels it is
     0. A gap that is NaN or infinite counts as 0.
 
+    With `initial="auto"` the cosine's height is not fixed: it is what
+    `keras_dts.temperatures.AutoTemperature` would answer in each step, from 1
+    while the student is far from its teacher up to the spread of the
+    teacher's logits. The targets' range is from 1 to that spread.
+
     Args:
-        initial: The temperature at the start. Positive.
-        minimum: The lowest target. Positive.
-        maximum: The highest target, at least `minimum`.
+        initial: The temperature at the start, positive, or `"auto"`.
+        minimum: The lowest target. Positive. Defaults to 2; to 1 with
+            `"auto"`.
+        maximum: The highest target, at least `minimum`. Defaults to 4; with
+            `"auto"`, to the spread of the teacher's logits.
         momentum: The share of the old temperature in the new one, for each
             step, in `[0, 1)`.
         curve: How much of the cosine's half period the training covers.
@@ -97,9 +105,9 @@ class DynamicTemperature(Temperature):
 
     def __init__(
         self,
-        initial: float = 4.0,
-        minimum: float = 2.0,
-        maximum: float = 4.0,
+        initial: float | str = 4.0,
+        minimum: float | None = None,
+        maximum: float | None = None,
         momentum: float = 0.9,
         curve: float = 1.0,
         gap_scale: str | None = "reference",
@@ -108,6 +116,14 @@ class DynamicTemperature(Temperature):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.auto = AutoTemperature(name="auto") if initial == "auto" else None
+        self._given = (minimum, maximum)
+        defaults = (2.0, 4.0)
+        if self.auto is not None:
+            initial = 1.0  # until the first step
+            defaults = (1.0, 1.0 if minimum is None else minimum)
+        minimum = defaults[0] if minimum is None else minimum
+        maximum = defaults[1] if maximum is None else maximum
         check_bounds(initial, minimum, maximum)
         check_number("curve", curve, above=0.0)
         check_number("momentum", momentum, low=0.0, below=1.0)
@@ -127,7 +143,7 @@ class DynamicTemperature(Temperature):
         # How far one step moves `progress`; 0 unless granularity is "step".
         self.progress_per_step = self._scalar("progress_per_step", 0.0)
 
-    def _scalar(self, name: str, value: float) -> Any:
+    def _scalar(self, name: str, value: Any) -> Any:
         return self.add_weight(
             name=name,
             shape=(),
@@ -153,7 +169,7 @@ class DynamicTemperature(Temperature):
     @property
     def constant(self) -> bool:
         """Whether the bounds leave the temperature no room to move."""
-        return len(set(self.bounds)) == 1
+        return self.auto is None and len(set(self.bounds)) == 1
 
     def set_bounds(
         self, initial: float, minimum: float, maximum: float
@@ -162,12 +178,22 @@ class DynamicTemperature(Temperature):
 
         Bounds that are the ones in force leave the temperature where it is,
         so that a resumed or continued training goes on from there.
+
+        Raises:
+            ValueError: If a bound is out of its range, or the policy chooses
+                them by itself.
         """
         check_bounds(initial, minimum, maximum)
         new = (initial, minimum, maximum)
         in_force = np.array(self.bounds, "float32")
         if np.array_equal(np.array(new, "float32"), in_force):
             return
+        if self.auto is not None:
+            raise ValueError(
+                '`initial="auto"` chooses its bounds by itself: leave those of '
+                f"`DTS` away. Received: initial={initial}, minimum={minimum}, "
+                f"maximum={maximum}"
+            )
         for variable, value in zip(
             (self.initial, self.minimum, self.maximum), new, strict=True
         ):
@@ -224,19 +250,30 @@ class DynamicTemperature(Temperature):
         # A copy: on torch and TensorFlow the update would change it too.
         used = ops.copy(self.temperature.value)
         if training:
+            self._choose(heads)
             gap = sum(head.gap for head in heads) / len(heads)
             new = self.update(gap)
             used = new if self.update_order == "before" else used
         return [Temperatures(used, used, used * used)] * len(heads)
 
+    def _choose(self, heads: list[Head]) -> None:
+        """Chooses the cosine's height, and the range, if that is wanted."""
+        if self.auto is None:
+            return
+        answer = self.auto.heads(heads, training=True)[0]
+        self.initial.assign(answer.student)
+        if self._given[1] is None:
+            highest = ops.maximum(self.auto.spread, self.minimum)
+            self.maximum.assign(highest)
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, with the bounds in force."""
-        initial, minimum, maximum = self.bounds
+        bounds: tuple[Any, ...] = self.bounds
+        if self.auto is not None:
+            bounds = ("auto", *self._given)
         return {
             **super().get_config(),
-            "initial": initial,
-            "minimum": minimum,
-            "maximum": maximum,
+            **dict(zip(("initial", "minimum", "maximum"), bounds, strict=True)),
             "momentum": self.momentum,
             "curve": self.curve,
             "gap_scale": self.gap_scale,
@@ -245,7 +282,7 @@ class DynamicTemperature(Temperature):
         }
 
 
-def check_bounds(initial: float, minimum: float, maximum: float) -> None:
+def check_bounds(initial: Any, minimum: Any, maximum: Any) -> None:
     """Raises unless all are positive and `minimum` is at most `maximum`."""
     for name, value in (
         ("initial", initial),

@@ -37,8 +37,8 @@ class SharpnessTemperature(BasedTemperature):
     1 times that at the reference.
 
     Args:
-        reference: A positive number, a `keras.optimizers.schedules` object
-            or a policy; what DTS drives if it is a
+        reference: A positive number, `"auto"`, a
+            `keras.optimizers.schedules` object or a policy. DTS drives a
             `keras_dts.DynamicTemperature`.
 
     Raises:
@@ -62,7 +62,9 @@ class SharpnessTemperature(BasedTemperature):
     base_name = "reference"
 
     def __init__(
-        self, reference: float | Schedule | Temperature = 4.0, **kwargs: Any
+        self,
+        reference: float | str | Schedule | Temperature = 4.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(reference, **kwargs)
 

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_dts.checks import Schedule
-from keras_dts.logits import Head, Tensor, safe_sqrt
+from keras_dts.logits import Head, Tensor, deviation
 from keras_dts.temperatures.base import FLOOR, Temperature, Temperatures
 from keras_dts.temperatures.based import BasedTemperature
 
@@ -31,9 +31,9 @@ class LogitStandardization(BasedTemperature):
     are (nearly) all equal, the temperature is 0.001.
 
     Args:
-        base: A positive number, a `keras.optimizers.schedules` object or a
-            policy. With a `keras_dts.DynamicTemperature`, DTS drives it, as
-            in the DTS paper's combination with logit standardization.
+        base: A positive number, `"auto"`, a `keras.optimizers.schedules`
+            object or a policy. DTS drives a `keras_dts.DynamicTemperature`,
+            as in its published combination with logit standardization.
 
     Raises:
         ValueError: If `base` is none of these.
@@ -52,21 +52,14 @@ class LogitStandardization(BasedTemperature):
     """
 
     def __init__(
-        self, base: float | Schedule | Temperature = 2.0, **kwargs: Any
+        self, base: float | str | Schedule | Temperature = 2.0, **kwargs: Any
     ) -> None:
         super().__init__(base, **kwargs)
 
     def around(self, head: Head, base: Tensor) -> Temperatures:
         """Returns the temperatures for one output."""
         teacher, student = (
-            ops.maximum(base * (_deviation(logits) + 1e-7), FLOOR)
+            ops.maximum(base * (deviation(logits) + 1e-7), FLOOR)
             for logits in (head.teacher, head.student)
         )
         return Temperatures(teacher, student, base * base)
-
-
-def _deviation(logits: Tensor) -> Tensor:
-    """Returns the unbiased standard deviation, shape `(batch, ...)`."""
-    centred = logits - ops.mean(logits, axis=-1, keepdims=True)
-    freedom = max(logits.shape[-1] - 1, 1)
-    return safe_sqrt(ops.sum(centred * centred, axis=-1) / freedom)

@@ -1,0 +1,154 @@
+"""The temperature that needs no search."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from helpers import blobs, crossentropy, mlp, number, randomize
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from keras_dts import DTS, Distiller, DynamicTemperature
+from keras_dts.losses import UniversalLogitDistillation
+from keras_dts.temperatures import AutoTemperature
+
+X, Y = blobs()
+
+
+def by_hand(batches):
+    """The rule in plain NumPy: the temperature of each batch."""
+    distance = spread = None
+    temperatures = []
+    for teacher, student in batches:
+        logs = [
+            z - np.logaddexp.reduce(z, -1)[:, None] for z in (teacher, student)
+        ]
+        kl = np.mean(np.sum(np.exp(logs[0]) * (logs[0] - logs[1]), -1))
+        now = kl / math.log(teacher.shape[-1])
+        wide = np.mean(np.std(teacher, axis=-1, ddof=1))
+        distance = now if distance is None else 0.95 * distance + 0.05 * now
+        spread = wide if spread is None else 0.99 * spread + 0.01 * wide
+        warmth = min(max(1 - distance / 0.01, 0), 1)
+        temperatures.append(1 + (max(spread, 1) - 1) * warmth)
+    return temperatures
+
+
+def test_it_warms_as_the_student_catches_up():
+    rng = np.random.default_rng(0)
+    batches = []
+    for step in range(200):
+        teacher = 5 * rng.normal(size=(8, 4))
+        away = 3.0 * 0.8**step
+        student = teacher + away * rng.normal(size=(8, 4))
+        batches.append((teacher, student))
+    policy = AutoTemperature()
+    temperatures = [
+        number(
+            policy(
+                teacher.astype("float32"),
+                student.astype("float32"),
+                training=True,
+            ).student
+        )
+        for teacher, student in batches
+    ]
+    expected = by_hand(batches)
+    np.testing.assert_allclose(temperatures, expected, rtol=1e-4)
+    assert expected[0] == 1.0
+    assert expected[-1] > 3.0
+
+
+def test_a_constant_added_to_logits_changes_nothing():
+    rng = np.random.default_rng(1)
+    teacher = 5 * rng.normal(size=(8, 4)).astype("float32")
+    student = teacher + 0.1 * rng.normal(size=(8, 4)).astype("float32")
+    plain, moved = AutoTemperature(), AutoTemperature()
+    first = plain(teacher, student, training=True)
+    second = moved(teacher + 7.0, student - 3.0, training=True)
+    assert number(first.student) > 1.5
+    assert number(second.student) == pytest.approx(number(first.student), 1e-4)
+
+
+@settings(deadline=None, print_blob=True, max_examples=40)
+@given(
+    logits=arrays(
+        "float32",
+        (2, 3, 4),
+        elements=st.floats(allow_nan=True, allow_infinity=True, width=32),
+    )
+)
+def test_it_is_never_below_1_nor_above_the_spread(logits):
+    policy = AutoTemperature()
+    teacher = np.array([[9.0, 0.0, -9.0, 0.0]] * 3, "float32")
+    policy(teacher, teacher, training=True)
+    before = number(policy.spread)
+    now = number(policy(*logits, training=True).student)
+    assert 1.0 <= now <= max(1.0, number(policy.spread)) + 1e-3
+    if not np.all(np.isfinite(logits)):
+        assert number(policy.spread) == before
+
+
+def test_what_counts_nowhere_tells_nothing():
+    policy = AutoTemperature()
+    teacher = np.array([[9.0, 0.0, -9.0]], "float32")
+    policy(teacher, teacher, training=True)
+    policy(teacher, -teacher, mask=np.zeros(1, bool), training=True)
+    assert number(policy(teacher, teacher).student) == 9.0
+    assert number(policy.observed) == 1.0
+
+
+@pytest.mark.parametrize("temperature", ["auto", AutoTemperature()])
+def test_auto_is_a_temperature(temperature):
+    distiller = Distiller(
+        randomize(mlp(4), seed=1, scale=1.5),
+        mlp(16, seed=2),
+        student_loss_weight=0.0,
+        temperature=temperature,
+    )
+    distiller.compile(keras.optimizers.Adam(0.05), crossentropy())
+    history = distiller.fit(X, Y, batch_size=16, epochs=60, verbose=0).history[
+        "temperature"
+    ]
+    assert history[0] == 1.0  # far away at first
+    assert history[-1] > 1.2
+    assert max(history) <= number(distiller.temperature.spread) + 0.5
+
+
+def test_dts_takes_its_height_and_range_from_auto():
+    teacher = np.array([[9.0, 0.0, -9.0]], "float32")
+    policy = DynamicTemperature("auto", momentum=0.0, gap_scale=None)
+    for progress, expected in ((0.0, 9.0), (0.5, 4.5), (1.0, 1.0)):
+        policy.progress.assign(progress)
+        answer = policy(teacher, teacher, training=True)
+        assert number(answer.student) == pytest.approx(expected, rel=1e-5)
+    assert policy.bounds == pytest.approx((9.0, 1.0, 9.0))
+    bounded = DynamicTemperature("auto", 2.0, 6.0, momentum=0.0)
+    assert number(bounded(teacher, teacher, training=True).student) == 6.0
+    assert bounded.get_config()["minimum"] == 2.0
+
+
+def test_the_dts_callback_drives_auto_and_leaves_its_bounds():
+    for callback in (None, DTS()):
+        distiller = Distiller(
+            mlp(16, seed=1),
+            mlp(seed=2),
+            temperature=DynamicTemperature("auto"),
+        )
+        distiller.compile("adam", crossentropy())
+        distiller.fit(
+            X, Y, epochs=3, callbacks=callback and [callback], verbose=0
+        )
+        assert number(distiller.temperature.progress) == 1.0
+        assert number(distiller.temperature.maximum) > 1.0
+    with pytest.raises(ValueError, match=r'`initial="auto"` chooses its boun'):
+        distiller.fit(X, Y, callbacks=[DTS(initial=8.0)], verbose=0)
+
+
+def test_auto_needs_the_same_classes():
+    loss = UniversalLogitDistillation("auto")
+    logits = np.zeros((2, 3), "float32"), np.zeros((2, 4), "float32")
+    policy = loss.temperature
+    with pytest.raises(ValueError, match=r"same classes\. Received: 3 of the"):
+        policy(*logits, training=True)
