@@ -153,7 +153,7 @@ def run(
             "backend."
         )
         say("\nteacher")
-    teacher, teacher_row = _train_teacher(setting, splits, verbose)
+    teacher, teacher_row = train_teacher(setting, splits, verbose)
     shape = splits.x_train.shape[1:]
     steps = setting.student_epochs * math.ceil(
         len(part) / setting.student_batch
@@ -164,7 +164,7 @@ def run(
         methods,
         (splits.x_train[part], splits.y_train[part]),
         (splits.x_test, splits.y_test),
-        compile=lambda model: _compile(model, setting.student_rate, steps),
+        compile=lambda model: compile(model, setting.student_rate, steps),
         epochs=setting.student_epochs,
         batch_size=setting.student_batch,
         seeds=seeds,
@@ -215,15 +215,16 @@ def stratified(labels: npt.NDArray[Any], share: float) -> npt.NDArray[Any]:
     return np.sort(np.concatenate(parts))
 
 
-def _train_teacher(
+def train_teacher(
     setting: Setting, splits: Splits, verbose: bool
 ) -> tuple[keras.Model, Row]:
+    """Returns a teacher trained on all training images, and its row."""
     keras.utils.set_random_seed(_TEACHER_SEED)
     x = _augmented(splits.x_train, setting.teacher_copies)
     y = np.tile(splits.y_train, setting.teacher_copies)
     teacher = _cnn(x.shape[1:], splits.num_classes, setting.teacher_filters)
     steps = setting.teacher_epochs * math.ceil(len(x) / setting.teacher_batch)
-    _compile(teacher, setting.teacher_rate, steps)
+    compile(teacher, setting.teacher_rate, steps)
     seconds = timed_fit(
         teacher,
         (x, y),
@@ -237,7 +238,8 @@ def _train_teacher(
     return teacher, row
 
 
-def _compile(model: keras.Model, rate: float, steps: int) -> None:
+def compile(model: keras.Model, rate: float, steps: int) -> None:
+    """Compiles a model with Adam, whose rate falls to 0 along a cosine."""
     model.compile(
         keras.optimizers.Adam(
             keras.optimizers.schedules.CosineDecay(rate, steps)
