@@ -129,7 +129,9 @@ def make_student(shape: tuple[int, ...], units: int) -> keras.Model:
     )
 
 
-def run(name: str, setting: Setting, seeds: int, out: Path) -> None:
+def run(
+    name: str, setting: Setting, methods: list[str], seeds: int, out: Path
+) -> None:
     task = tasks.SETTINGS[setting.task]
     taught = subset(load(task.data), setting.teacher_images)
     teacher, row = tasks.train_teacher(task, taught, verbose=False)
@@ -147,7 +149,7 @@ def run(name: str, setting: Setting, seeds: int, out: Path) -> None:
         comparison = keras_dts.compare(
             identity,
             lambda units=units: make_student(seen.x_train.shape[1:], units),
-            METHODS,
+            {method: METHODS[method] for method in methods},
             train,
             test,
             compile=lambda model: tasks.compile(
@@ -186,12 +188,13 @@ def _write(path, name, units, steps, comparison, kept) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS))
+    parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("results/auto"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     for name in args.settings:
-        run(name, SETTINGS[name], args.seeds, args.out)
+        run(name, SETTINGS[name], args.methods, args.seeds, args.out)
 
 
 if __name__ == "__main__":
