@@ -163,6 +163,17 @@ def test_a_step_against_the_gradient_lowers_the_loss(name):
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_a_loss_of_tokens_is_that_of_one_row_of_them(name):
+    loss = ALL[name]()
+    teacher, student, labels, _ = example((3, 4, 5))
+    value = loss.compute_loss(teacher, student, labels)
+    flat = loss.compute_loss(
+        teacher.reshape(12, 5), student.reshape(12, 5), labels.reshape(12)
+    )
+    assert number(flat) == pytest.approx(number(value), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_masked_tokens_are_as_if_they_were_not_there(name):
     loss = ALL[name]()
     teacher, student, labels, soft = example((3, 4, 5))
