@@ -9,7 +9,11 @@ from keras import ops
 
 from keras_dts.checks import check_number
 from keras_dts.logits import Head
-from keras_dts.temperatures.base import Temperature, Temperatures
+from keras_dts.temperatures.base import (
+    Temperature,
+    Temperatures,
+    add_scalar,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -53,13 +57,7 @@ class AnnealedTeacher(Temperature):
         check_number("epochs", epochs, low=levels)
         self.epochs = epochs
         self.levels = levels
-        self.level = self.add_weight(
-            name="level",
-            shape=(),
-            initializer="ones",
-            trainable=False,
-            aggregation="mean",
-        )
+        self.level = add_scalar(self, "level", 1.0)
 
     def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
         """Sets the level."""

@@ -10,7 +10,11 @@ from keras import ops
 
 from keras_dts.logits import Head, Tensor, deviation
 from keras_dts.losses.kl import kl
-from keras_dts.temperatures.base import Temperature, Temperatures
+from keras_dts.temperatures.base import (
+    Temperature,
+    Temperatures,
+    add_scalar,
+)
 
 # The shares of the old moving means in the new ones.
 _DISTANCE_MOMENTUM = 0.95
@@ -57,18 +61,9 @@ class AutoTemperature(Temperature):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.distance = self._scalar("distance", 1.0)
-        self.spread = self._scalar("spread", 1.0)
-        self.observed = self._scalar("observed", 0.0)
-
-    def _scalar(self, name: str, value: float) -> Any:
-        return self.add_weight(
-            name=name,
-            shape=(),
-            initializer=keras.initializers.Constant(value),
-            trainable=False,
-            aggregation="mean",
-        )
+        self.distance = add_scalar(self, "distance", 1.0)
+        self.spread = add_scalar(self, "spread", 1.0)
+        self.observed = add_scalar(self, "observed", 0.0)
 
     def heads(self, heads: list[Head], *, training: bool) -> list[Temperatures]:
         """Answers every output with the one temperature.

@@ -129,6 +129,26 @@ class Temperature(keras.layers.Layer):
         )
 
 
+def add_scalar(layer: keras.layers.Layer, name: str, value: float) -> Any:
+    """Gives a layer a number to remember, which is saved and not trained.
+
+    Args:
+        layer: The layer.
+        name: The number's name.
+        value: What it is at first.
+
+    Returns:
+        The variable, a scalar.
+    """
+    return layer.add_weight(
+        name=name,
+        shape=(),
+        initializer=keras.initializers.Constant(value),
+        trainable=False,
+        aggregation="mean",
+    )
+
+
 def deserialized(config: dict[str, Any]) -> dict[str, Any]:
     """Returns a configuration with its serialized objects made again."""
     return {

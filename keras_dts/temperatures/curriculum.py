@@ -10,7 +10,11 @@ from keras import layers, ops
 
 from keras_dts.checks import check_number
 from keras_dts.logits import Head, Tensor
-from keras_dts.temperatures.base import Temperature, Temperatures
+from keras_dts.temperatures.base import (
+    Temperature,
+    Temperatures,
+    add_scalar,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -73,13 +77,7 @@ class CurriculumTemperature(Temperature):
         self.epochs = epochs
         self.instance = instance
         self.units = units
-        self.strength = self.add_weight(
-            name="strength",
-            shape=(),
-            initializer="zeros",
-            trainable=False,
-            aggregation="mean",
-        )
+        self.strength = add_scalar(self, "strength", 0.0)
         # The published start, for the network's last bias too.
         begin = keras.initializers.Constant(1.0)
         if instance:

@@ -13,7 +13,11 @@ from keras import ops
 from keras_dts.checks import check_choice, check_number
 from keras_dts.logits import Head, Tensor
 from keras_dts.temperatures.auto import AutoTemperature
-from keras_dts.temperatures.base import Temperature, Temperatures
+from keras_dts.temperatures.base import (
+    Temperature,
+    Temperatures,
+    add_scalar,
+)
 
 
 def no_scale(gap: Tensor) -> Tensor:
@@ -118,13 +122,14 @@ class DynamicTemperature(Temperature):
         super().__init__(**kwargs)
         self.auto = AutoTemperature(name="auto") if initial == "auto" else None
         self._given = (minimum, maximum)
+        start: Any = initial
         defaults = (2.0, 4.0)
         if self.auto is not None:
-            initial = 1.0  # until the first step
+            start = 1.0  # until the first step
             defaults = (1.0, 1.0 if minimum is None else minimum)
         minimum = defaults[0] if minimum is None else minimum
         maximum = defaults[1] if maximum is None else maximum
-        check_bounds(initial, minimum, maximum)
+        check_bounds(start, minimum, maximum)
         check_number("curve", curve, above=0.0)
         check_number("momentum", momentum, low=0.0, below=1.0)
         check_choice("gap_scale", gap_scale, list(_SCALES))
@@ -135,22 +140,13 @@ class DynamicTemperature(Temperature):
         self.gap_scale = gap_scale
         self.update_order = update
         self.granularity = granularity
-        self.initial = self._scalar("initial", initial)
-        self.minimum = self._scalar("minimum", minimum)
-        self.maximum = self._scalar("maximum", maximum)
-        self.temperature = self._scalar("temperature", initial)
-        self.progress = self._scalar("progress", 0.0)
+        self.initial = add_scalar(self, "initial", start)
+        self.minimum = add_scalar(self, "minimum", minimum)
+        self.maximum = add_scalar(self, "maximum", maximum)
+        self.temperature = add_scalar(self, "temperature", start)
+        self.progress = add_scalar(self, "progress", 0.0)
         # How far one step moves `progress`; 0 unless granularity is "step".
-        self.progress_per_step = self._scalar("progress_per_step", 0.0)
-
-    def _scalar(self, name: str, value: Any) -> Any:
-        return self.add_weight(
-            name=name,
-            shape=(),
-            initializer=keras.initializers.Constant(value),
-            trainable=False,
-            aggregation="mean",
-        )
+        self.progress_per_step = add_scalar(self, "progress_per_step", 0.0)
 
     def driven(self) -> DynamicTemperature:
         """Returns this policy itself."""

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_dts.checks import check_number
 from keras_dts.logits import Tensor, wide
+from keras_dts.temperatures.base import add_scalar
 
 # The share of the old mean in the new one, as published.
 _DECAY = 0.99
@@ -71,21 +72,12 @@ class TokenFocus(keras.layers.Layer):
         self.change = change
         self.minimum = minimum
         self.warmup = warmup
-        self.ratio = self._scalar("ratio", 1.0)
-        self.average = self._scalar("average", 0.0)
-        self.reference = self._scalar("reference", 0.0)
-        self.step = self._scalar("step", 0.0)
-        self.warmup_steps = self._scalar("warmup_steps", 0.0)
+        self.ratio = add_scalar(self, "ratio", 1.0)
+        self.average = add_scalar(self, "average", 0.0)
+        self.reference = add_scalar(self, "reference", 0.0)
+        self.step = add_scalar(self, "step", 0.0)
+        self.warmup_steps = add_scalar(self, "warmup_steps", 0.0)
         self.built = True
-
-    def _scalar(self, name: str, value: float) -> Any:
-        return self.add_weight(
-            name=name,
-            shape=(),
-            initializer=keras.initializers.Constant(value),
-            trainable=False,
-            aggregation="mean",
-        )
 
     def choose(
         self, difficulty: Tensor, counted: Tensor
