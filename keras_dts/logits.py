@@ -74,6 +74,20 @@ class Head:
         counted = ops.cast(ops.not_equal(self.weights, 0), values.dtype)
         return weighted_mean(values, counted)
 
+    def check_same_classes(self, who: str) -> None:
+        """Raises a `ValueError` unless both models have the same classes.
+
+        Args:
+            who: What compares them, for the message.
+        """
+        theirs, ours = self.teacher.shape[-1], self.student.shape[-1]
+        if theirs != ours:
+            raise ValueError(
+                f"`{who}` compares the teacher and the student class by "
+                "class, and needs the same classes. Received: "
+                f"{theirs} of the teacher and {ours} of the student"
+            )
+
     @property
     def has_class_indices(self) -> bool:
         """Whether there are labels, and they are class indices."""

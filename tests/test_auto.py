@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from keras_dts import DTS, Distiller, DynamicTemperature
-from keras_dts.losses import UniversalLogitDistillation
 from keras_dts.temperatures import AutoTemperature
 
 X, Y = blobs()
@@ -144,11 +143,3 @@ def test_the_dts_callback_drives_auto_and_leaves_its_bounds():
         assert number(distiller.temperature.maximum) > 1.0
     with pytest.raises(ValueError, match=r'`initial="auto"` chooses its boun'):
         distiller.fit(X, Y, callbacks=[DTS(initial=8.0)], verbose=0)
-
-
-def test_auto_needs_the_same_classes():
-    loss = UniversalLogitDistillation("auto")
-    logits = np.zeros((2, 3), "float32"), np.zeros((2, 4), "float32")
-    policy = loss.temperature
-    with pytest.raises(ValueError, match=r"same classes\. Received: 3 of the"):
-        policy(*logits, training=True)

@@ -21,6 +21,12 @@ from keras_dts.losses import (
     SkewReverseKL,
     UniversalLogitDistillation,
 )
+from keras_dts.temperatures import (
+    AutoTemperature,
+    ConsistentTemperature,
+    CosineSimilarityTemperature,
+    TokenDifficultyTemperature,
+)
 
 X, Y = blobs()
 
@@ -229,6 +235,28 @@ def test_vocabularies_of_different_size():
     assert history["gap"][0] == 0.0
     with pytest.raises(ValueError, match="must have the same classes"):
         Distiller(teacher, student, [loss, KD()])
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        AutoTemperature,
+        ConsistentTemperature,
+        CosineSimilarityTemperature,
+        TokenDifficultyTemperature,
+    ],
+)
+def test_policies_that_compare_classes_say_so(policy):
+    distiller = Distiller(
+        mlp(16, 7, seed=1),
+        mlp(6, 3, seed=2),
+        UniversalLogitDistillation(),
+        temperature=policy(),
+    )
+    distiller.compile("sgd", crossentropy())
+    message = f"`{policy.__name__}` compares .* 7 of the teacher and 3 of"
+    with pytest.raises(ValueError, match=message):
+        distiller.fit(X, Y, verbose=0)
 
 
 def test_one_unit_is_the_positive_class_of_two():

@@ -101,14 +101,8 @@ class AutoTemperature(Temperature):
 
 def _distance(head: Head) -> Tensor:
     """Returns the mean divergence, as a share of log(classes)."""
+    head.check_same_classes("AutoTemperature")
     classes = head.student.shape[-1]
-    if head.teacher.shape[-1] != classes:
-        raise ValueError(
-            '`temperature="auto"` compares the teacher and the student class '
-            "by class, and needs the same classes. Received: "
-            f"{head.teacher.shape[-1]} of the teacher and {classes} of the "
-            "student"
-        )
     values = kl(
         ops.log_softmax(head.teacher),
         ops.log_softmax(ops.stop_gradient(head.student)),

@@ -64,6 +64,7 @@ class ConsistentTemperature(Temperature):
 
     def of(self, head: Head, *, training: bool) -> Temperatures:
         """Returns the temperatures for one output."""
+        head.check_same_classes("ConsistentTemperature")
         student_logits = ops.stop_gradient(head.student)
         teacher = self._temperature(head.teacher)
         student = self._temperature(student_logits)

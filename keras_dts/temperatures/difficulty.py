@@ -75,6 +75,7 @@ class TokenDifficultyTemperature(BasedTemperature):
 
     def around(self, head: Head, base: Tensor) -> Temperatures:
         """Returns the temperatures for one output."""
+        head.check_same_classes("TokenDifficultyTemperature")
         difficulty = hellinger(head.teacher, ops.stop_gradient(head.student))
         counted = ops.not_equal(head.weights, 0)
         chosen, share = counted, 1.0

@@ -66,6 +66,7 @@ class CosineSimilarityTemperature(Temperature):
 
     def of(self, head: Head, *, training: bool) -> Temperatures:
         """Returns the temperatures for one output."""
+        head.check_same_classes("CosineSimilarityTemperature")
         teacher = ops.softmax(head.teacher, axis=-1)
         student = ops.softmax(ops.stop_gradient(head.student), axis=-1)
         similarity = ops.sum(teacher * student, axis=-1) / (
