@@ -86,15 +86,18 @@ def test_tokens_are_what_they_are_in_one_row(name):
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_what_is_masked_moves_no_temperature(name):
+@pytest.mark.parametrize("elsewhere", ["apart", "alike"])
+def test_what_is_masked_moves_no_temperature(name, elsewhere):
     policy = POLICIES[name]()
     teacher, student, labels, _ = example((3, 4, 5))
     mask = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]], bool)
     answer = policy(teacher, student, labels, mask)
-    student = np.where(mask[..., None], student, 7.0).astype("float32")
-    teacher = np.where(mask[..., None], teacher, [1, 0, 2, 3, 9])
+    theirs = np.array([1, 0, 2, 3, 9], "float32")
+    ours = theirs if elsewhere == "alike" else 7 - theirs
+    teacher = np.where(mask[..., None], teacher, theirs)
+    student = np.where(mask[..., None], student, ours)
     labels = np.where(mask, labels, 0)
-    again = policy(teacher.astype("float32"), student, labels, mask)
+    again = policy(teacher, student, labels, mask)
     for value, other in zip(numpy(answer), numpy(again), strict=True):
         if value.ndim:
             value, other = value[mask], other[mask]
