@@ -23,7 +23,7 @@ def by_hand(batches):
         wide = np.mean(np.std(teacher, axis=-1, ddof=1))
         away = now if away is None else 0.95 * away + 0.05 * now
         spread = wide if spread is None else 0.99 * spread + 0.01 * wide
-        warmth = min(max(1 - away / 0.02, 0), 1)
+        warmth = min(max(1 - away / 0.01, 0), 1)
         temperatures.append(1 + (max(spread, 1) - 1) * warmth)
     return temperatures
 

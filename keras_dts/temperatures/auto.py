@@ -18,7 +18,7 @@ from keras_dts.temperatures.base import (
 _DISAGREEMENT_MOMENTUM = 0.95
 _SPREAD_MOMENTUM = 0.99
 # The disagreement below which the temperature warms.
-_NEAR = 0.02
+_NEAR = 0.01
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -28,13 +28,13 @@ class AutoTemperature(Temperature):
     ```
     disagreement = share of examples whose most probable classes differ
     spread = standard deviation of the teacher's logits
-    temperature = 1 + (spread - 1) * (1 - disagreement / 0.02)
+    temperature = 1 + (spread - 1) * (1 - disagreement / 0.01)
     ```
 
     kept in `[1, spread]`, with moving means of the batches' disagreement (of
     about 20 steps) and spread (of about 100). The temperature is 1 as long as
     the student does not choose as its teacher does, because a hotter teacher
-    only distracts it from that. When it does so on more than 98 % of what it
+    only distracts it from that. When it does so on more than 99 % of what it
     trains on, the teacher's choices have little left to teach, and the
     temperature rises towards that at which the logits' spread is 1, where all
     classes speak. Nothing carries a gradient, and there is nothing to set.
