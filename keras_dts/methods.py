@@ -106,7 +106,10 @@ METHODS: dict[str, tuple[str, Method]] = {
     "dkd-dtkd": (
         "DKD with DTKD",
         lambda t, s: _beside_labels(
-            DKD(1.0, 8.0, SharpnessTemperature(4.0)), None, t, s
+            DKD(1.0, 8.0, SharpnessTemperature(4.0, fixed_scale=True)),
+            None,
+            t,
+            s,
         ),
     ),
     "cskd": (

@@ -52,7 +52,7 @@ LOSSES = {
     "TotalVariation": losses.TotalVariation,
     "DKD": losses.DKD,
     "DKD with DTKD's temperatures": lambda: losses.DKD(
-        temperature=temperatures.SharpnessTemperature(4.0)
+        temperature=temperatures.SharpnessTemperature(4.0, fixed_scale=True)
     ),
     "ClassCorrelation": losses.ClassCorrelation,
     "BatchCorrelation": losses.BatchCorrelation,

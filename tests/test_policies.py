@@ -129,6 +129,43 @@ def test_sharpness_without_positive_logits_is_the_reference():
     assert number(answer.teacher[0]) == pytest.approx(7.96)
 
 
+def test_a_fixed_scale_carries_no_gradient():
+    rng = np.random.default_rng(0)
+    teacher, student = 3 + rng.normal(size=(2, 4, 5)).astype("float32")
+
+    def grad(scale_of):
+        def value_of(s):
+            answer = scale_of(SharpnessTemperature(4.0, True)(teacher, s))
+            return ops.sum(answer) + 0.0 * ops.sum(s)
+
+        return value_and_grad(value_of, student)[1]
+
+    assert np.all(grad(lambda answer: answer.scale) == 0.0)
+    assert np.any(grad(lambda answer: answer.student) != 0.0)
+    fixed, published = (
+        KD(SharpnessTemperature(4.0, flag)).compute_loss(teacher, student)
+        for flag in (True, False)
+    )
+    assert number(fixed) == number(published)
+
+
+def test_the_reconstruction_does_not_mind_the_size_of_students_logits():
+    rng = np.random.default_rng(0)
+    teacher, student = 3 * rng.normal(size=(2, 4, 5)).astype("float32")
+    policy = ConsistentTemperature(weighted=False)
+    scale = ops.stop_gradient(policy(teacher, student).scale)
+
+    def divergence(s):
+        return ops.sum(KD(policy).compute_loss(teacher, s) / ops.mean(scale))
+
+    _, grad = value_and_grad(divergence, student)
+    # No slope along the logits themselves, after their mean is taken off.
+    centred = student - student.mean(-1, keepdims=True)
+    along = np.sum(grad * centred, axis=-1)
+    size = np.linalg.norm(grad, axis=-1) * np.linalg.norm(centred, axis=-1)
+    np.testing.assert_allclose(along / size, 0.0, atol=1e-5)
+
+
 def test_equally_similar_examples_get_the_middle():
     policy = CosineSimilarityTemperature(2.0, 6.0)
     answer = policy(logits([1, 2], [1, 2]), logits([3, 0], [3, 0]))

@@ -33,7 +33,7 @@ class DKD(LogitDistillation):
     all of the label loss, a temperature of 4, and a weight that grows from
     1/20 to 1 over 20 epochs, which is a `keras.optimizers.schedules` object
     in `distillation_loss_weights`; with DTKD's temperatures give
-    `keras_dts.temperatures.SharpnessTemperature`.
+    `keras_dts.temperatures.SharpnessTemperature(fixed_scale=True)`.
 
     Args:
         alpha: The weight of TCKD, at least 0.

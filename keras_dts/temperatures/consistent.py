@@ -27,8 +27,9 @@ class ConsistentTemperature(Temperature):
 
     Each example's softened teacher is then about equally informative. The
     target is the label or, without labels, the teacher's first choice; with
-    soft labels `p_student(target)` is their expectation. Nothing carries a
-    gradient*, and no temperature is below 0.001*.
+    soft labels `p_student(target)` is their expectation. The scale carries no
+    gradient, the student's temperature does*: without it, nothing held the size
+    of the student's logits. No temperature is below 0.001*.
 
     Args:
         ratio: The largest softened logit, above the mean of the logits.
@@ -65,15 +66,13 @@ class ConsistentTemperature(Temperature):
     def of(self, head: Head, *, training: bool) -> Temperatures:
         """Returns the temperatures for one output."""
         head.check_same_classes("ConsistentTemperature")
-        student_logits = ops.stop_gradient(head.student)
         teacher = self._temperature(head.teacher)
-        student = self._temperature(student_logits)
-        scale = teacher * student
+        student = self._temperature(head.student)
+        scale = teacher * ops.stop_gradient(student)
         if self.weighted:
+            fixed = ops.stop_gradient(head.student)
             confidence = ops.max(ops.softmax(head.teacher, axis=-1), axis=-1)
-            hit = ops.sum(
-                _target(head) * ops.softmax(student_logits, axis=-1), axis=-1
-            )
+            hit = ops.sum(_target(head) * ops.softmax(fixed, axis=-1), axis=-1)
             scale = scale * confidence * (1.0 - hit)
         return Temperatures(teacher, student, scale)
 

@@ -40,6 +40,10 @@ class SharpnessTemperature(BasedTemperature):
         reference: A positive number, `"auto"`, a
             `keras.optimizers.schedules` object or a policy. DTS drives a
             `keras_dts.DynamicTemperature`.
+        fixed_scale: Whether the scale carries no gradient. Published is that
+            it does, so that a student can lower the loss by its largest logit
+            alone; with `keras_dts.losses.DKD`, whose loss is larger, students
+            collapsed by that.
 
     Raises:
         ValueError: If `reference` is none of these.
@@ -64,9 +68,11 @@ class SharpnessTemperature(BasedTemperature):
     def __init__(
         self,
         reference: float | str | Schedule | Temperature = 4.0,
+        fixed_scale: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(reference, **kwargs)
+        self.fixed_scale = fixed_scale
 
     def around(self, head: Head, base: Tensor) -> Temperatures:
         """Returns the temperatures for one output."""
@@ -78,4 +84,11 @@ class SharpnessTemperature(BasedTemperature):
         share = ops.clip(x / (x + y), _SHARE, 1.0 - _SHARE)
         teacher = 2.0 * base * share
         student = 2.0 * base * (1.0 - share)
-        return Temperatures(teacher, student, teacher * student)
+        scale = teacher * student
+        if self.fixed_scale:
+            scale = ops.stop_gradient(scale)
+        return Temperatures(teacher, student, scale)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "fixed_scale": self.fixed_scale}
