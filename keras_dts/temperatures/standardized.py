@@ -43,8 +43,8 @@ class LogitStandardization(BasedTemperature):
     >>> import keras_dts
     >>> policy = keras_dts.temperatures.LogitStandardization(base=2.0)
     >>> logits = np.array([[0.0, 1.0, 2.0], [0.0, 3.0, 6.0]], "float32")
-    >>> policy(logits, logits).student.tolist()  # doctest: +ELLIPSIS
-    [2.0..., 6.0...]
+    >>> [round(float(t), 4) for t in policy(logits, logits).student]
+    [2.0, 6.0]
 
     Reference:
         Sun et al., Logit Standardization in Knowledge Distillation,
