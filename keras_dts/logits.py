@@ -71,8 +71,12 @@ class Head:
         Args:
             values: One for each example or token, shape `(batch, ...)`.
         """
-        counted = ops.cast(ops.not_equal(self.weights, 0), values.dtype)
-        return weighted_mean(values, counted)
+        return weighted_mean(values, ops.cast(self.counted, values.dtype))
+
+    @functools.cached_property
+    def counted(self) -> Tensor:
+        """Which entries count, shape `(batch, ...)`: those that weigh."""
+        return ops.not_equal(self.weights, 0)
 
     def check_same_classes(self, who: str) -> None:
         """Raises a `ValueError` unless both models have the same classes.

@@ -21,7 +21,7 @@ from keras_dts.logits import (
     weighted_mean,
     wide,
 )
-from keras_dts.losses.base import LogitDistillation
+from keras_dts.losses.base import LogitDistillation, divided
 from keras_dts.losses.kd import KD
 from keras_dts.temperatures.base import Temperature, Temperatures
 
@@ -244,8 +244,8 @@ class OnLogits(LogitDistillation):
         """Returns the loss of each example or token."""
         return unreduced(
             self.function,
-            head.teacher / temperatures.teacher,
-            head.student / temperatures.student,
+            divided(head.teacher, temperatures.teacher),
+            divided(head.student, temperatures.student),
         )
 
 

@@ -92,7 +92,7 @@ def rows(head: Head, temperatures: Temperatures) -> tuple[Tensor, Tensor]:
     Returns:
         The teacher's and the student's, of shape `(entries, classes)`.
     """
-    counted = ops.cast(ops.not_equal(head.weights, 0), head.student.dtype)
+    counted = ops.cast(head.counted, head.student.dtype)
     counted = ops.expand_dims(counted, axis=-1)
     classes = head.student.shape[-1]
     teacher, student = (

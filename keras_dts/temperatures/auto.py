@@ -80,10 +80,10 @@ class AutoTemperature(Temperature):
         disagreement = sum(_disagreement(head) for head in heads) / len(heads)
         spread = sum(h.mean(deviation(h.teacher)) for h in heads) / len(heads)
         # A batch in which nothing counts, or that is broken, tells nothing.
-        counts = sum(ops.sum(ops.abs(head.weights)) for head in heads)
+        counts = sum(ops.sum(ops.cast(h.counted, "int32")) for h in heads)
         sums = sum(h.mean(ops.sum(h.teacher + h.student, -1)) for h in heads)
         finite = ops.isfinite(sums + spread)
-        usable = ops.logical_and(ops.greater(counts, 0.0), finite)
+        usable = ops.logical_and(ops.greater(counts, 0), finite)
         first = ops.equal(self.observed, 0.0)
         for variable, value, momentum in (
             (self.disagreement, disagreement, _DISAGREEMENT_MOMENTUM),

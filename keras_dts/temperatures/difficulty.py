@@ -77,10 +77,9 @@ class TokenDifficultyTemperature(BasedTemperature):
         """Returns the temperatures for one output."""
         head.check_same_classes("TokenDifficultyTemperature")
         difficulty = hellinger(head.teacher, ops.stop_gradient(head.student))
-        counted = ops.not_equal(head.weights, 0)
-        chosen, share = counted, 1.0
+        chosen, share = head.counted, 1.0
         if self.focus is not None:
-            chosen, share = self.focus.choose(difficulty, counted)
+            chosen, share = self.focus.choose(difficulty, head.counted)
         squares = difficulty**2, _lower_median(difficulty, chosen) ** 2
         total = squares[0] + squares[1]
         safe = ops.where(ops.greater(total, 0.0), total, 1.0)

@@ -72,10 +72,9 @@ class CosineSimilarityTemperature(Temperature):
         similarity = ops.sum(teacher * student, axis=-1) / (
             _length(teacher) * _length(student)
         )
-        counted = ops.not_equal(head.weights, 0)
         # Cosines of probabilities are between 0 and 1.
-        highest = ops.max(ops.where(counted, similarity, -1.0))
-        lowest = ops.min(ops.where(counted, similarity, 2.0))
+        highest = ops.max(ops.where(head.counted, similarity, -1.0))
+        lowest = ops.min(ops.where(head.counted, similarity, 2.0))
         width = highest - lowest
         usable = ops.greater(width, 0.0)
         share = (highest - similarity) / ops.where(usable, width, 1.0)
