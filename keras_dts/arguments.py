@@ -8,6 +8,7 @@ import keras
 
 from keras_dts.checks import check_weight
 from keras_dts.losses.kd import KD
+from keras_dts.text import is_task
 
 
 def known_input(model: keras.Model) -> Any:
@@ -16,11 +17,28 @@ def known_input(model: keras.Model) -> Any:
     if not inputs:
         return None
     # A `Sequential` that was never called has `inputs`, but no `input`.
-    return inputs[0] if isinstance(model, keras.Sequential) else model.input
+    one = isinstance(model, keras.Sequential)
+    known = inputs[0] if one else model.input
+    if not is_task(model):
+        return known
+    return keras.tree.map_structure(_of_some_length, known)
+
+
+def _of_some_length(tokens: Any) -> Any:
+    """Returns symbolic tokens of a known length.
+
+    On JAX, position embeddings cannot be sliced to an unknown one.
+    """
+    if tuple(tokens.shape) != (None, None):
+        return tokens
+    return keras.KerasTensor((None, 8), tokens.dtype, name=tokens.name)
 
 
 def check_models(teacher: Any, student: Any) -> None:
-    """Raises a `ValueError` unless they are two Keras models."""
+    """Raises a `ValueError` unless they are two Keras models.
+
+    Their `class_names`, which a user may have set, must not differ.
+    """
     for name, model in (("teacher", teacher), ("student", student)):
         if not isinstance(model, keras.Model):
             raise ValueError(
@@ -31,6 +49,16 @@ def check_models(teacher: Any, student: Any) -> None:
         raise ValueError(
             "`teacher` and `student` must be two models: what a model learns "
             f"from itself is nothing. Received: {teacher.name!r} as both"
+        )
+    theirs, ours = (
+        list(getattr(model, "class_names", None) or [])
+        for model in (teacher, student)
+    )
+    if theirs and ours and theirs != ours:
+        raise ValueError(
+            "`teacher` and `student` must have the same `class_names` in the "
+            f"same order. Received: {theirs} of the teacher and {ours} of the "
+            "student"
         )
 
 

@@ -274,11 +274,12 @@ def _require_tfds(name: str) -> Any:
         name,
         ["tensorflow_datasets", "tensorflow", "importlib_resources"],
     )
-    _leave_gpus_to_backend(tf)
+    leave_gpus_to_backend(tf)
     return tfds
 
 
-def _leave_gpus_to_backend(tf: Any) -> None:
+def leave_gpus_to_backend(tf: Any) -> None:
+    """Keeps TensorFlow off the GPUs, unless it is Keras's backend."""
     import keras
 
     if keras.config.backend() != "tensorflow":

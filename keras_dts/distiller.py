@@ -30,10 +30,17 @@ from keras_dts.heads import HeadReader, logged
 from keras_dts.logits import Head, Tensor, wide
 from keras_dts.losses.base import DEFAULT_TEMPERATURE
 from keras_dts.metrics import HeadMetrics
+from keras_dts.raw_text import RawText, TakesRawText
 from keras_dts.saving import Checkpoints
 from keras_dts.temperatures.base import Temperature, Temperatures
 from keras_dts.temperatures.convert import to_policy
 from keras_dts.terms import Step, to_term
+from keras_dts.text import (
+    Tokenized,
+    align_spans,
+    is_causal,
+    padding_of,
+)
 
 
 class _Batch(NamedTuple):
@@ -41,6 +48,7 @@ class _Batch(NamedTuple):
 
     inputs: Any
     teacher: Answers
+    overlap: Tensor | None
 
 
 class _Pair(NamedTuple):
@@ -51,7 +59,7 @@ class _Pair(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class Distiller(Checkpoints):
+class Distiller(Checkpoints, TakesRawText):
     """Trains a student on labels and on a teacher's answers, by `fit`.
 
     ```
@@ -59,7 +67,8 @@ class Distiller(Checkpoints):
     ```
 
     where `w` is `student_loss_weight`, `student_loss` is what the student's
-    own `fit` would minimise for the `loss` given to `compile`,
+    own `fit` would minimise for the `loss` given to `compile` (but tokens
+    whose `sample_weight` is 0 are left out of its mean, as padding is),
     `distillation_loss` is the weighted sum of the `distillation_losses`, and
     the penalties are the student's regularizers and `add_loss`, which count
     whole whatever `w` is.
@@ -182,6 +191,9 @@ class Distiller(Checkpoints):
         self._tapped_student = TappedModel("student", student, paths)
         self.teacher_inputs = teacher_inputs
         self.student_inputs = student_inputs
+        self._raw_text = RawText(
+            teacher, student, teacher_inputs, student_inputs
+        )
         self._make_state()
         self._look_at_models()
 
@@ -244,6 +256,19 @@ class Distiller(Checkpoints):
 
     def build(self, *shapes: Any, **named_shapes: Any) -> None:
         """Does nothing: the models build themselves when they are called."""
+
+    def _pair(self, x: Any) -> _Pair:
+        return _Pair(self._student_input(x), self._teacher_input(x))
+
+    def _student_input(self, x: Any) -> Any:
+        if isinstance(x, Tokenized):
+            return x.student
+        return x if self.student_inputs is None else self.student_inputs(x)
+
+    def _teacher_input(self, x: Any) -> Any:
+        if isinstance(x, Tokenized):
+            return x.teacher
+        return x if self.teacher_inputs is None else self.teacher_inputs(x)
 
     def _first_look(self, pair: _Pair) -> Any:
         """Runs both models once, to build and to check what depends on it.
@@ -331,8 +356,16 @@ class Distiller(Checkpoints):
                 "loss, as `keras_dts.losses.KD()`. Received: "
                 f"distillation_losses={self.distillation_losses}"
             )
-        super().compile(*args, **kwargs)
+        bound = inspect.signature(super().compile).bind(*args, **kwargs)
+        if is_causal(self.student):
+            _weigh_metrics(bound.arguments)
+        super().compile(*bound.args, **bound.kwargs)
         self._head_metrics = HeadMetrics(metrics)
+
+    @property
+    def evaluates_teacher(self) -> bool:
+        """Whether an evaluation runs the teacher too."""
+        return bool(self._head_metrics.metrics)
 
     @property
     def metrics(self) -> list[Any]:
@@ -372,7 +405,7 @@ class Distiller(Checkpoints):
 
     def test_step(self, *args: Any) -> Any:
         """Evaluates the student; the teacher runs for metrics that ask."""
-        if self._head_metrics.metrics:
+        if self.evaluates_teacher:
             args = self._with_answers(*args)
         result = super().test_step(*args)
         logs, *state = result if isinstance(result, tuple) else (result,)
@@ -384,7 +417,11 @@ class Distiller(Checkpoints):
         """Puts the teacher's answers into a step's batch."""
         *state, data = args
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        batch = _Batch(x, self._ask_teacher(x, *state))
+        answers, overlap = self._ask_teacher(x, *state), None
+        if isinstance(x, Tokenized) and x.spans:
+            outputs, overlap = align_spans(answers.outputs, *x.spans)
+            answers = answers._replace(outputs=outputs)
+        batch = _Batch(x, answers, overlap)
         return (*state, (batch, y, sample_weight))
 
     def _ask_teacher(self, x: Any, state: Any = None) -> Answers:
@@ -403,14 +440,9 @@ class Distiller(Checkpoints):
         # In the scope, what the teacher assigns is dropped, and on torch
         # detached weights keep it from recording a graph.
         with keras.StatelessScope(zip(variables, values, strict=True)):
-            inputs = _given(self.teacher_inputs, x)
+            inputs = self._teacher_input(x)
             answers = self._tapped_teacher(inputs, training=False)
         return keras.tree.map_structure(ops.stop_gradient, answers)
-
-    def _pair(self, x: Any) -> _Pair:
-        return _Pair(
-            _given(self.student_inputs, x), _given(self.teacher_inputs, x)
-        )
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns the student's outputs.
@@ -422,11 +454,11 @@ class Distiller(Checkpoints):
         if isinstance(inputs, _Pair):
             return self._first_look(inputs)
         if isinstance(inputs, _Batch):
-            x = _given(self.student_inputs, inputs.inputs)
+            x = self._student_input(inputs.inputs)
             return self._tapped_student(x, training)
         if not self._looked:
             self._first_look(self._pair(inputs))
-        x = _given(self.student_inputs, inputs)
+        x = self._student_input(inputs)
         return self._tapped_student(x, training).outputs
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
@@ -460,13 +492,20 @@ class Distiller(Checkpoints):
         if not isinstance(x, _Batch):
             return self._evaluated(x, y, outputs, sample_weight)
         heads, faults, safe_y = self._reader.prepare(
-            x.teacher.outputs, outputs, y, sample_weight, self.loss
+            x.teacher.outputs, outputs, y, sample_weight, self.loss, x.overlap
         )
         self._head_metrics.update(heads, faults[0])
         if not training:
             return self._evaluated(x, y, outputs, sample_weight)
         temperatures = self._temperatures(heads)
-        step = Step(x.teacher, y_pred, heads, temperatures, sample_weight)
+        step = Step(
+            x.teacher,
+            y_pred,
+            heads,
+            temperatures,
+            sample_weight,
+            padding_of(x.inputs),
+        )
         student_loss = self._student_loss(safe_y, outputs, sample_weight)
         values = [term.loss(step) for term in self.terms]
         distillation_loss = sum(
@@ -505,6 +544,7 @@ class Distiller(Checkpoints):
         """Returns what the student's own `fit` would minimise."""
         if y is None or self.loss is None:
             return _replica_share() * self._penalties()
+        outputs = self._reader.with_masks(outputs, sample_weight)
         return super().compute_loss(None, y, outputs, sample_weight)
 
     def _penalties(self) -> Tensor:
@@ -555,8 +595,16 @@ class Distiller(Checkpoints):
         return logs
 
 
-def _given(function: Callable[[Any], Any] | None, x: Any) -> Any:
-    return x if function is None else function(x)
+def _weigh_metrics(options: dict[str, Any]) -> None:
+    """Makes the metrics of `compile` count as the sample weights say.
+
+    The preprocessors of language models say by weights what is padding.
+    """
+    metrics = options.get("metrics") or []
+    weighted = options.get("weighted_metrics") or []
+    if isinstance(metrics, list) and isinstance(weighted, list):
+        options["weighted_metrics"] = [*metrics, *weighted] or None
+        options["metrics"] = None
 
 
 def _without(variables: list[Any], others: list[Any]) -> list[Any]:

@@ -11,6 +11,7 @@ from keras_dts.logits import (
     EntryWeights,
     Head,
     Tensor,
+    TokenMask,
     are_indices,
     check_sample_weight,
     gives_probabilities,
@@ -22,6 +23,7 @@ from keras_dts.logits import (
 from keras_dts.losses.base import LogitDistillation
 from keras_dts.temperatures.base import Temperatures
 from keras_dts.terms import Term
+from keras_dts.text import same_tokens, tokens_unknown
 
 
 class Reading(NamedTuple):
@@ -31,11 +33,13 @@ class Reading(NamedTuple):
         teacher_logits: Whether the teacher's output is logits.
         student_logits: Whether the student's output is logits.
         ignore: The class index that means "no label", or `None`.
+        same_tokens: Whether a class means the same to both models.
     """
 
     teacher_logits: bool
     student_logits: bool
     ignore: int | None
+    same_tokens: bool
 
 
 class Prepared(NamedTuple):
@@ -73,10 +77,19 @@ class HeadReader:
     ) -> None:
         self.from_logits = from_logits
         self._models = (teacher, student)
+        self._known: bool | None = None
+        self._token_mask = TokenMask(name="token_mask")
         self._terms = terms
         self._entry_weights = EntryWeights(name="entry_weights")
         self._are_logits: dict[int, tuple[bool, bool]] = {}
         self._losses: dict[int, list[LogitDistillation]] | None = None
+
+    @property
+    def _same_tokens(self) -> bool | None:
+        """What `same_tokens` says of the models, once it is known."""
+        if self._known is None:
+            self._known = same_tokens(*self._models)
+        return self._known
 
     def check_outputs(self, teacher: Any, student: Any) -> None:
         """Raises unless the outputs that losses read fit each other.
@@ -90,15 +103,11 @@ class HeadReader:
                 of classes, if shapes differ, or if an output that is read is
                 no distribution.
         """
-        theirs, ours = keras.tree.flatten(teacher), keras.tree.flatten(student)
-        if len(theirs) != len(ours):
-            raise ValueError(
-                "`teacher` and `student` must have the same outputs. "
-                f"Received: {len(theirs)} outputs of the teacher, {len(ours)} "
-                "of the student"
-            )
+        theirs, ours = self._flat(teacher, student)
         for index, losses in self._read(student).items():
             same = any(loss.same_classes for loss in losses)
+            if same and self._same_tokens is False:
+                raise _other_tokens(*self._models)
             _check_shapes(theirs[index], ours[index], same)
             self._logits(index)
 
@@ -114,7 +123,7 @@ class HeadReader:
         Returns:
             For each output that is read the teacher's and the student's.
         """
-        theirs, ours = keras.tree.flatten(teacher), keras.tree.flatten(student)
+        theirs, ours = self._flat(teacher, student)
         return [
             (_logit_shape(theirs[index]), _logit_shape(ours[index]))
             for index in self._read(student)
@@ -141,7 +150,13 @@ class HeadReader:
                 check_sample_weight(weights[index], outputs[index].shape[:-1])
 
     def prepare(
-        self, teacher: Any, student: Any, y: Any, sample_weight: Any, loss: Any
+        self,
+        teacher: Any,
+        student: Any,
+        y: Any,
+        sample_weight: Any,
+        loss: Any,
+        overlap: Tensor | None = None,
     ) -> Prepared:
         """Prepares the outputs that losses read.
 
@@ -152,9 +167,12 @@ class HeadReader:
             sample_weight: The user's weights, or `None`.
             loss: The loss given to `compile`; its `ignore_class`, if it has
                 one, means "no label".
+            overlap: `None`, or 0 where the models cannot be compared, shape
+                `(batch, ...)`.
         """
         self.check_outputs(teacher, student)
-        theirs, ours = keras.tree.flatten(teacher), keras.tree.flatten(student)
+        theirs, ours = self._flat(teacher, student)
+        outputs = keras.tree.flatten(student)  # uncut, with their masks
         labels = one_for_each(y, student)
         weights = one_for_each(sample_weight, student)
         losses = one_for_each(loss, student)
@@ -162,12 +180,17 @@ class HeadReader:
         faults = [ops.zeros((2,), dtype=wide())]
         for index in self._read(student):
             ignore = getattr(losses[index], "ignore_class", None)
+            weight = self._entry_weights(
+                outputs[index], sample_weight=weights[index]
+            )
             head, fault = _head(
                 theirs[index],
                 ours[index],
                 labels[index],
-                self._entry_weights(ours[index], sample_weight=weights[index]),
-                Reading(*self._logits(index), ignore),
+                weight if overlap is None else weight * overlap,
+                Reading(
+                    *self._logits(index), ignore, self._same_tokens is not False
+                ),
             )
             if head.has_class_indices:
                 labels[index] = _restored(head.labels, labels[index], ignore)
@@ -175,6 +198,53 @@ class HeadReader:
             faults.append(fault)
         y = None if y is None else _like(y, student, labels)
         return Prepared(heads, ops.max(ops.stack(faults), axis=0), y)
+
+    def with_masks(self, outputs: Any, sample_weight: Any) -> Any:
+        """Returns outputs whose tokens of weight 0 are masked.
+
+        Args:
+            outputs: The student's outputs.
+            sample_weight: The user's weights, or `None`.
+        """
+        flat = [
+            output
+            if weights is None
+            or len(output.shape) < 3
+            or len(weights.shape) < 2
+            else self._token_mask((output, weights))
+            for output, weights in zip(
+                keras.tree.flatten(outputs),
+                one_for_each(sample_weight, outputs),
+                strict=True,
+            )
+        ]
+        return keras.tree.pack_sequence_as(outputs, flat)
+
+    def _flat(
+        self, teacher: Any, student: Any
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Returns both models' outputs as flat lists.
+
+        Where the classes are the same tokens, what only one of the models
+        has are rows that pad its vocabulary; these are cut off.
+        """
+        theirs, ours = keras.tree.flatten(teacher), keras.tree.flatten(student)
+        if len(theirs) != len(ours):
+            raise ValueError(
+                "`teacher` and `student` must have the same outputs. "
+                f"Received: {len(theirs)} outputs of the teacher, {len(ours)} "
+                "of the student"
+            )
+        if self._same_tokens or tokens_unknown(*self._models):
+            classes = [
+                min(t.shape[-1], s.shape[-1])
+                for t, s in zip(theirs, ours, strict=True)
+            ]
+            theirs, ours = (
+                [_cut(x, n) for x, n in zip(flat, classes, strict=True)]
+                for flat in (theirs, ours)
+            )
+        return theirs, ours
 
     def _read(self, outputs: Any) -> dict[int, list[LogitDistillation]]:
         """Returns the losses on logits of the outputs that have some.
@@ -237,6 +307,21 @@ def _logit_shape(output: Tensor) -> tuple[Any, ...]:
     return (*entries, max(output.shape[-1], 2))
 
 
+def _cut(output: Tensor, classes: int) -> Tensor:
+    # What needs no cut keeps its mask.
+    return output if output.shape[-1] == classes else output[..., :classes]
+
+
+def _other_tokens(teacher: keras.Model, student: keras.Model) -> ValueError:
+    return ValueError(
+        "`teacher` and `student` must have the same tokens, because the losses "
+        "compare them token by token; give `losses.UniversalLogitDistillation` "
+        "as `distillation_losses` where they have not. Received: the "
+        f"tokenizers of {teacher.name!r} and {student.name!r}, which have "
+        "other tokens or other ids for them"
+    )
+
+
 def _check_shapes(teacher: Tensor, student: Tensor, same_classes: bool) -> None:
     sizes = list(zip(teacher.shape, student.shape, strict=False))
     sizes = sizes if same_classes else sizes[:-1]
@@ -275,6 +360,7 @@ def _head(
         student=to_logits(student, from_logits=reading.student_logits),
         labels=safe,
         weights=weights,
+        same_tokens=reading.same_tokens,
     )
     return head, ops.stack([teacher_fault, label_fault])
 

@@ -30,12 +30,15 @@ class Head:
             probabilities of shape `(batch, ..., classes)`.
         weights: One weight for each example or token, shape `(batch, ...)`,
             float32. Masked and padded entries weigh 0.
+        same_tokens: Whether a class of the one model means what it means to
+            the other, as far as their number does not say it.
     """
 
     teacher: Tensor
     student: Tensor
     labels: Tensor | None
     weights: Tensor
+    same_tokens: bool = True
 
     @classmethod
     def of_logits(
@@ -78,18 +81,25 @@ class Head:
         """Which entries count, shape `(batch, ...)`: those that weigh."""
         return ops.not_equal(self.weights, 0)
 
+    @property
+    def same_classes(self) -> bool:
+        """Whether the models have the same classes."""
+        same: bool = self.teacher.shape[-1] == self.student.shape[-1]
+        return same and self.same_tokens
+
     def check_same_classes(self, who: str) -> None:
         """Raises a `ValueError` unless both models have the same classes.
 
         Args:
             who: What compares them, for the message.
         """
-        theirs, ours = self.teacher.shape[-1], self.student.shape[-1]
-        if theirs != ours:
+        if not self.same_classes:
+            theirs, ours = self.teacher.shape[-1], self.student.shape[-1]
+            other = " other ones" if theirs == ours else ""
             raise ValueError(
                 f"`{who}` compares the teacher and the student class by "
                 "class, and needs the same classes. Received: "
-                f"{theirs} of the teacher and {ours} of the student"
+                f"{theirs} of the teacher and {ours}{other} of the student"
             )
 
     @property
@@ -107,8 +117,7 @@ class Head:
         entries that weigh something, without a gradient; 0 without labels,
         and where the models have different classes.
         """
-        same_classes = self.teacher.shape[-1] == self.student.shape[-1]
-        if self.labels is None or not same_classes:
+        if self.labels is None or not self.same_classes:
             return ops.zeros((), dtype=self.student.dtype)
         student = ops.stop_gradient(self.student)
         behind = cross_entropy(student, self.labels) - cross_entropy(
@@ -317,6 +326,34 @@ class EntryWeights(keras.layers.Layer):
         if sample_weight is not None:
             weights = weights * align(sample_weight, weights)
         return weights
+
+
+@keras.saving.register_keras_serializable(package="keras_dts")
+class TokenMask(keras.layers.Layer):
+    """Makes tokens of weight 0 masked ones, which Keras's losses leave out.
+
+    A weight alone would leave them in the number that a loss divides by, so
+    that padding would change it. A layer, because layers are what Keras takes
+    masks from.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(dtype=wide(), autocast=False, **kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs: tuple[Tensor, Tensor]) -> Tensor:
+        """Returns the outputs, the first of `(outputs, weights)`."""
+        return ops.copy(inputs[0])
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Tensor:
+        """Returns which tokens count, shape `(batch, ...)`."""
+        outputs, weights = inputs
+        entries = ops.zeros(ops.shape(outputs)[:-1], dtype=wide())
+        counted = ops.not_equal(align(weights, entries), 0)
+        before = previous_mask and previous_mask[0]
+        if before is None:
+            return counted
+        return ops.logical_and(counted, ops.cast(before, "bool"))
 
 
 def check_sample_weight(sample_weight: Tensor, wanted: Any) -> None:

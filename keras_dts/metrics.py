@@ -165,6 +165,7 @@ class HeadMetrics:
             if head is not None:
                 student = ops.stop_gradient(head.student)
                 for metric in self.metrics:
+                    head.check_same_classes(metric.name)
                     metric.update_state(
                         head.teacher,
                         student,

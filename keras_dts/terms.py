@@ -36,6 +36,8 @@ class Step(NamedTuple):
         temperatures: The distiller's policy's answer for each output, or
             `None` where no loss asks for it.
         sample_weight: The user's, or `None`.
+        padding: 0 where a position of the inputs is padding, shape
+            `(batch, length)`, or `None`.
     """
 
     teacher: Answers
@@ -43,6 +45,7 @@ class Step(NamedTuple):
     heads: list[Head | None]
     temperatures: list[Temperatures | None]
     sample_weight: Any
+    padding: Tensor | None = None
 
 
 class Term(keras.layers.Layer):
@@ -181,18 +184,19 @@ class FeatureTerm(Term):
                 values = loss.compute_loss(teacher, student)
             else:
                 values = unreduced(function, teacher, student)
-            total = total + self._mean(values, features, step.sample_weight)
+            total = total + self._mean(values, features, step)
         return total
 
-    def _mean(
-        self, values: Tensor, features: Tensor, sample_weight: Any
-    ) -> Tensor:
+    def _mean(self, values: Tensor, features: Tensor, step: Step) -> Tensor:
         if len(values.shape) == 0:
             return values
         weights = self.weights_of(features)  # the layer's own mask, if any
         while len(weights.shape) > len(values.shape):
             weights = ops.max(weights, axis=-1)
-        return weighted_mean(values, weights * _weights(values, sample_weight))
+        weights = weights * _weights(values, step.sample_weight)
+        if step.padding is not None and _has_positions(values, step.padding):
+            weights = weights * align(step.padding, values)
+        return weighted_mean(values, weights)
 
 
 class OutputTerm(Term):
@@ -346,6 +350,10 @@ def spread(structure: Any, outputs: Any, argument: str) -> list[Any]:
         f"`{argument}` must fit the student's outputs: {wanted}. "
         f"Received: {structure!r}"
     )
+
+
+def _has_positions(values: Tensor, padding: Tensor) -> bool:
+    return len(values.shape) >= 2 and values.shape[1] == padding.shape[1]
 
 
 def _names(name: str | None) -> tuple[str, ...]:
