@@ -153,7 +153,9 @@ def load(
     dropped; no text is both ham and spam. There are 3,287 ham and 1,450 spam
     mails to train with, 822 and 362 to test with, split by class and shuffled
     always in the same way. Almost equal mails, such as an advertisement with
-    other random letters, can be on both sides.
+    other random letters, are on both sides: the first 200 letters of 129 of the
+    362 spam mails of the test, and of 26 of the 822 ham mails, begin a training
+    mail too.
 
     Args:
         name: One of the names in the tables.
