@@ -12,24 +12,28 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
 import keras_dts
 from keras_dts import demo, plots, tasks
-from keras_dts.data import Splits
 from keras_dts.methods import METHODS
+from keras_dts.text_tasks import TEXT_SETTINGS
 from keras_dts_command import BACKENDS
 
 _DEMO = """\
 Trains a teacher, and then a small student three times over: alone, with a
 constant temperature (KD), and with a dynamic one (DTS). Prints their test
-accuracies and writes student.keras, results.json and run.png.
+accuracies, or perplexities, and writes student.keras, results.json and
+run.png.
 """
 
 _DEMO_EXAMPLE = """\
-example:
+examples:
   keras-dts demo --data digits --backend jax --seeds 3 --out runs/demo
+  keras-dts demo --task text
+  keras-dts demo --task lm --temperature 2
 """
 
 _COMPARE = """\
@@ -90,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="subcommand", required=True)
     command = commands.add_parser(
         "demo",
-        help="distil a small model on real images",
+        help="distil a small model on real data",
         description=_DEMO,
         epilog=_DEMO_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -100,13 +104,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--temperature",
         type=_positive,
-        default=4.0,
         metavar="T",
-        help="temperature of KD; DTS goes from 2 T to T (default: %(default)g)",
+        help="temperature of KD; DTS goes from 2 T to T (default: 4, of "
+        "language models 1)",
     )
     command = commands.add_parser(
         "compare",
-        help="compare methods on real images",
+        help="compare methods on real data",
         description=_COMPARE,
         epilog=f"{_known_methods()}\n\n{_COMPARE_EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -131,10 +135,16 @@ def _known_methods() -> str:
 
 def _add_run_options(command: argparse.ArgumentParser, out: Path) -> None:
     command.add_argument(
+        "--task",
+        choices=["images", *TEXT_SETTINGS],
+        default="images",
+        help="images, mails to classify (text), or a language model (lm) "
+        "(default: %(default)s)",
+    )
+    command.add_argument(
         "--data",
         choices=list(tasks.SETTINGS),
-        default="digits",
-        help="the images (default: %(default)s, which are small)",
+        help="the images (default: digits, which are small)",
     )
     command.add_argument(
         "--backend",
@@ -158,8 +168,11 @@ def _add_run_options(command: argparse.ArgumentParser, out: Path) -> None:
         "--student-share",
         type=_share,
         metavar="P",
-        help="part of the training images that the students see, up to 1 "
-        "(default: 0.2 of the digits, 0.1 of Fashion-MNIST)",
+        help="part of the training data that the students see, up to 1 "
+        "(default: 0.2 of the digits, 0.1 of Fashion-MNIST, {text:g} of the "
+        "mails, {lm:g} of the passages)".format(
+            **{k: v.student_share for k, v in TEXT_SETTINGS.items()}
+        ),
     )
     command.add_argument(
         "--out",
@@ -205,9 +218,8 @@ def _directory(text: str) -> Path:
 
 
 def _demo(args: argparse.Namespace) -> None:
-    setting = dataclasses.replace(_setting(args), temperature=args.temperature)
-    splits = _prepare(args, setting)
-    comparison = demo.run(setting, splits, seeds=args.seeds, out=args.out)
+    task = _prepare(args)
+    comparison = demo.run(task, seeds=args.seeds, out=args.out)
     print(f"\n{comparison.table()}\n")
     for name, what in (
         (demo.STUDENT, "the first DTS student"),
@@ -218,38 +230,45 @@ def _demo(args: argparse.Namespace) -> None:
 
 
 def _compare(args: argparse.Namespace) -> None:
-    setting = _setting(args)
-    splits = _prepare(args, setting)
+    task = _prepare(args)
     methods = dict(METHODS[name] for name in args.methods)
-    comparison = tasks.run(setting, splits, methods, seeds=args.seeds)
+    comparison = tasks.run(task, methods, seeds=args.seeds)
     figures, picture = args.out / "comparison.json", args.out / "comparison.png"
-    tasks.save(figures, setting, splits, comparison.to_dict())
+    tasks.save(figures, task, comparison)
     plots.plot_comparison(comparison).figure.savefig(picture)
     print(f"\n{comparison.table()}\n")
     print(f"{figures}: all figures")
     print(f"{picture}: the methods side by side")
 
 
-def _setting(args: argparse.Namespace) -> tasks.Setting:
-    """Returns the setting that the options shared by all commands ask for."""
-    setting = tasks.SETTINGS[args.data]
-    if args.student_share is not None:
-        setting = dataclasses.replace(setting, student_share=args.student_share)
-    if args.epochs is not None:
-        setting = dataclasses.replace(
-            setting, teacher_epochs=args.epochs, student_epochs=args.epochs
-        )
-    return setting
+def _setting(args: argparse.Namespace) -> Any:
+    """Returns the setting that the options ask for."""
+    setting: Any = tasks.SETTINGS[args.data or "digits"]
+    if args.task != "images":
+        if args.data is not None:
+            raise _CannotStart(
+                f"--data chooses images; --task {args.task} has its own data."
+            )
+        setting = TEXT_SETTINGS[args.task]
+    changes = {
+        "student_share": args.student_share,
+        "teacher_epochs": args.epochs,
+        "student_epochs": args.epochs,
+        "temperature": getattr(args, "temperature", None),
+    }
+    given = {k: v for k, v in changes.items() if v is not None}
+    return dataclasses.replace(setting, **given)
 
 
-def _prepare(args: argparse.Namespace, setting: tasks.Setting) -> Splits:
-    """Returns the data, or raises before anything is trained."""
+def _prepare(args: argparse.Namespace) -> Any:
+    """Returns the task, or raises before anything is trained."""
     backend = keras.config.backend()
     if args.backend not in (None, backend):
         raise _CannotStart(
             f"Keras runs on {backend!r} in this process already. Start anew "
             f"by the command keras-dts, or with KERAS_BACKEND={args.backend}."
         )
+    setting = _setting(args)
     try:
         return tasks.prepare(setting, args.out)
     except (ImportError, OSError, RuntimeError) as error:

@@ -12,7 +12,9 @@ import keras
 
 import keras_dts
 from keras_dts.progress import EpochBar, say
+from keras_dts.raw_text import shuffle_like_keras
 from keras_dts.results import Comparison, Row
+from keras_dts.text import is_task
 
 # Makes of teacher and student the model to fit.
 Method = Callable[[keras.Model, keras.Model], keras.Model]
@@ -49,7 +51,7 @@ def compare(
             `(teacher, student)` that returns the model to fit: the student
             itself, or a new `keras_dts.Distiller` of the two. Losses and
             temperatures hold state, so the function makes those too.
-        train: What the students learn from: `(x, y)` or
+        train: What the students learn from: `(x,)`, `(x, y)` or
             `(x, y, sample_weight)`, or a data set that `fit` takes. The order
             of a data set that shuffles by itself is its own affair.
         test: What they are tested on, in the same forms.
@@ -159,9 +161,12 @@ def timed_fit(
     callbacks: list[keras.callbacks.Callback],
 ) -> float:
     """Trains a compiled model, and returns the seconds that it took."""
+    options = _data_options(train, batch_size)
+    if is_task(model):
+        shuffle_like_keras(options)
     start = time.perf_counter()
     model.fit(
-        **_data_options(train, batch_size),
+        **options,
         epochs=epochs,
         verbose=0,
         callbacks=callbacks,
@@ -228,10 +233,10 @@ def _check_count(name: str, value: Any) -> None:
 
 
 def _check_data(name: str, data: Any) -> None:
-    if isinstance(data, tuple) and len(data) not in (2, 3):
+    if isinstance(data, tuple) and len(data) not in (1, 2, 3):
         raise ValueError(
-            f"`{name}` must be `(x, y)`, `(x, y, sample_weight)` or a data "
-            f"set. Received: a tuple of {len(data)}"
+            f"`{name}` must be `(x,)`, `(x, y)`, `(x, y, sample_weight)` or a "
+            f"data set. Received: a tuple of {len(data)}"
         )
 
 

@@ -1,8 +1,8 @@
-"""The demo: one student alone, with KD, and with DTS, on real images.
+"""The demo: one student alone, with KD, and with DTS, on real data.
 
 Three students for each seed: alone, with a constant temperature, and with
-DTS. The three start from the same weights and see the same images in the same
-order; `keras_dts.tasks` has the images and the teacher.
+DTS. The three start from the same weights and see the same data in the same
+order; `keras_dts.tasks` and `keras_dts.text_tasks` have data and teachers.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import keras
 
 from keras_dts import plots, tasks
 from keras_dts.comparison import Method
-from keras_dts.data import Splits
 from keras_dts.distiller import Distiller
-from keras_dts.results import Comparison, Row
+from keras_dts.results import Comparison
 from keras_dts.temperatures.dynamic import DynamicTemperature
 
 STUDENT = "student.keras"
@@ -25,18 +24,12 @@ PICTURE = "run.png"
 
 
 def run(
-    setting: tasks.Setting,
-    splits: Splits,
-    *,
-    seeds: int,
-    out: Path,
-    verbose: bool = True,
+    task: Any, *, seeds: int, out: Path, verbose: bool = True
 ) -> Comparison:
     """Trains the teacher and all students, and writes the results.
 
     Args:
-        setting: The setting.
-        splits: The data, as `keras_dts.tasks.prepare` returns them.
+        task: What `keras_dts.tasks.prepare` returned.
         seeds: How many seeds; each trains one student for each method.
         out: A directory. The first DTS student goes there as `student.keras`,
             the picture of its training as `run.png`, the results as
@@ -46,12 +39,11 @@ def run(
     Returns:
         The results.
     """
-    methods = _methods(setting)
+    methods = _methods(task.setting)
     dts = list(methods)[-1]
     history = keras.callbacks.History()
     comparison = tasks.run(
-        setting,
-        splits,
+        task,
         methods,
         seeds=seeds,
         callbacks=lambda method, seed: (
@@ -61,11 +53,11 @@ def run(
     )
     history.model.student.save(out / STUDENT)
     plots.plot_run(history)[0].figure.savefig(out / PICTURE)
-    tasks.save(out / RESULTS, setting, splits, _to_dict(comparison))
+    tasks.save(out / RESULTS, task, comparison)
     return comparison
 
 
-def _methods(setting: tasks.Setting) -> dict[str, Method]:
+def _methods(setting: Any) -> dict[str, Method]:
     """Returns the three ways to train a student; DTS is the last."""
     low, high = setting.temperature, 2 * setting.temperature
 
@@ -85,26 +77,4 @@ def _methods(setting: tasks.Setting) -> dict[str, Method]:
         f"DTS, temperature {high:g} to {low:g}": lambda t, s: distil(
             t, s, DynamicTemperature(high, low, high)
         ),
-    }
-
-
-def _to_dict(comparison: Comparison) -> dict[str, Any]:
-    """Returns the results as JSON can hold them, the teacher's row first."""
-    rows = [comparison.teacher, *comparison.rows]
-    return {
-        "seeds": comparison.seeds,
-        "versions": comparison.versions,
-        "rows": [_row_to_dict(row) for row in rows if row],
-    }
-
-
-def _row_to_dict(row: Row) -> dict[str, Any]:
-    return {
-        "method": row.method,
-        "parameters": row.parameters,
-        "accuracies": row.values,
-        "seconds": row.seconds,
-        "accuracy_percent": 100 * row.mean,
-        "accuracy_std_percent": None if row.std is None else 100 * row.std,
-        "seconds_mean": row.seconds_mean,
     }

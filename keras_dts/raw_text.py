@@ -205,17 +205,37 @@ class RawText:
             _check_batched(x)
             raw = x.map(lambda *batch: _strict(tf, batch))
         else:
-            arrays = _in_memory(x, y, sample_weight)
-            raw = tf.data.Dataset.from_tensor_slices(arrays)
-            if shuffle:
-                # Seeded by `keras.utils.set_random_seed`.
-                seed = random.randrange(2**31)
-                raw = raw.shuffle(len(raw), seed=seed)
-            raw = raw.batch(batch_size or 32)
+            raw = _batches(x, y, sample_weight, batch_size, shuffle)
         return raw.map(
             lambda *batch: read(*keras.utils.unpack_x_y_sample_weight(batch)),
             num_parallel_calls=tf.data.AUTOTUNE,
         ).prefetch(tf.data.AUTOTUNE)
+
+
+def shuffle_like_keras(options: dict[str, Any]) -> None:
+    """Replaces raw strings in memory by batches of them, shuffled.
+
+    KerasHub's own `fit` does not shuffle what is in memory.
+
+    Args:
+        options: The arguments of a task's `fit`, by name.
+    """
+    x = options["x"]
+    if _holds_strings(x) and not _is_data_set(x):
+        names = ("y", "sample_weight", "batch_size")
+        options["x"] = _batches(x, *(options.pop(n, None) for n in names), True)
+
+
+def _batches(
+    x: Any, y: Any, sample_weight: Any, batch_size: int | None, shuffle: bool
+) -> Any:
+    """Returns raw batches of what is in memory, as a `tf.data.Dataset`."""
+    arrays = _in_memory(x, y, sample_weight)
+    raw = _tensorflow().data.Dataset.from_tensor_slices(arrays)
+    if shuffle:
+        # Seeded by `keras.utils.set_random_seed`.
+        raw = raw.shuffle(len(raw), seed=random.randrange(2**31))
+    return raw.batch(batch_size or 32)
 
 
 def _tensorflow() -> Any:

@@ -29,7 +29,7 @@ from keras_dts.progress import EpochBar, say
 from keras_dts.results import Comparison, Row
 
 # The first of the seeds that choose the teacher and its images.
-_TEACHER_SEED = 1_000
+TEACHER_SEED = 1_000
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,14 @@ class Setting:
     temperature: float = 4.0
     student_loss_weight: float = 0.1
 
+    def task(self) -> ImageTask:
+        """Loads the data.
+
+        Returns:
+            The task of this setting.
+        """
+        return ImageTask(self, load(self.data))
+
 
 SETTINGS = {
     "digits": Setting(
@@ -101,15 +109,57 @@ SETTINGS = {
 }
 
 
-def prepare(setting: Setting, out: Path) -> Splits:
-    """Loads the data, and finds out early what would stop a run late.
+class ImageTask:
+    """A teacher and students of images.
 
     Args:
         setting: The setting.
+        splits: Its data.
+    """
+
+    unit = "images"
+    metric = "accuracy"
+
+    def __init__(self, setting: Setting, splits: Splits) -> None:
+        self.setting = setting
+        self.splits = splits
+        part = stratified(splits.y_train, setting.student_share)
+        self.train = splits.x_train[part], splits.y_train[part]
+        self.test = splits.x_test, splits.y_test
+        self.counts = {
+            "teacher": len(splits.y_train),
+            "student": len(part),
+            "test": len(splits.y_test),
+        }
+
+    def train_teacher(self, verbose: bool) -> tuple[keras.Model, Row]:
+        """Returns a teacher trained on all training images, and its row."""
+        return train_teacher(self.setting, self.splits, verbose)
+
+    def make_student(self) -> keras.Model:
+        """Returns a new student."""
+        shape = self.splits.x_train.shape[1:]
+        classes = self.splits.num_classes
+        return _mlp(shape, classes, self.setting.student_units)
+
+    def compile(self, model: keras.Model) -> None:
+        """Compiles a student, or the distiller of one."""
+        compile(
+            model,
+            self.setting.student_rate,
+            student_steps(self.setting, self.counts),
+        )
+
+
+def prepare(setting: Any, out: Path) -> Any:
+    """Loads the data, and finds out early what would stop a run late.
+
+    Args:
+        setting: A `Setting`, or a `keras_dts.text_tasks.TextSetting`.
         out: The directory for the results; it is made if it is missing.
 
     Returns:
-        The data.
+        The task: an `ImageTask`, or a `keras_dts.text_tasks.TextTask`.
 
     Raises:
         ImportError: If a package that a run needs is missing.
@@ -118,12 +168,11 @@ def prepare(setting: Setting, out: Path) -> Splits:
     """
     plots.require_matplotlib()
     out.mkdir(parents=True, exist_ok=True)
-    return load(setting.data)
+    return setting.task()
 
 
 def run(
-    setting: Setting,
-    splits: Splits,
+    task: Any,
     methods: Mapping[str, Method],
     *,
     seeds: int,
@@ -134,8 +183,7 @@ def run(
     """Trains the teacher, and compares the methods with it.
 
     Args:
-        setting: The setting.
-        splits: The data, as `prepare` returns them.
+        task: What `prepare` returned.
         methods: As `keras_dts.compare` takes them.
         seeds: How many seeds; each trains one student for each method.
         callbacks: As `keras_dts.compare` takes them.
@@ -144,60 +192,56 @@ def run(
     Returns:
         The comparison, the teacher's row included.
     """
-    part = stratified(splits.y_train, setting.student_share)
+    setting = task.setting
     if verbose:
+        teacher, student, test = (f"{n:,}" for n in task.counts.values())
         say(
-            f"{setting.data}: the teacher learns from "
-            f"{len(splits.y_train):,} images, a student from {len(part):,}; "
-            f"tested on {len(splits.y_test):,}. {keras.config.backend()} "
-            "backend."
+            f"{setting.data}: the teacher learns from {teacher} {task.unit}, "
+            f"a student from {student}; tested on {test}. "
+            f"{keras.config.backend()} backend."
         )
         say("\nteacher")
-    teacher, teacher_row = train_teacher(setting, splits, verbose)
-    shape = splits.x_train.shape[1:]
-    steps = setting.student_epochs * math.ceil(
-        len(part) / setting.student_batch
-    )
+    model, row = task.train_teacher(verbose)
     comparison = compare(
-        teacher,
-        lambda: _mlp(shape, splits.num_classes, setting.student_units),
+        model,
+        task.make_student,
         methods,
-        (splits.x_train[part], splits.y_train[part]),
-        (splits.x_test, splits.y_test),
-        compile=lambda model: compile(model, setting.student_rate, steps),
+        task.train,
+        task.test,
+        compile=task.compile,
         epochs=setting.student_epochs,
         batch_size=setting.student_batch,
         seeds=seeds,
+        metric=task.metric,
         callbacks=callbacks,
         verbose=verbose,
     )
-    return dataclasses.replace(comparison, teacher=teacher_row)
+    return dataclasses.replace(comparison, teacher=row)
 
 
-def save(
-    path: Path, setting: Setting, splits: Splits, results: dict[str, Any]
-) -> None:
+def save(path: Path, task: Any, comparison: Comparison) -> None:
     """Writes results as JSON, with what they were made of before them.
 
     Args:
         path: The file.
-        setting: The setting of the run.
-        splits: Its data.
-        results: Its results, as JSON can hold them.
+        task: The task of the run.
+        comparison: Its results.
     """
-    part = stratified(splits.y_train, setting.student_share)
-    images = {
-        "teacher": len(splits.y_train),
-        "student": len(part),
-        "test": len(splits.y_test),
-    }
     content = {
-        "setting": dataclasses.asdict(setting),
-        "images": images,
-        **results,
+        "setting": dataclasses.asdict(task.setting),
+        task.unit: task.counts,
+        **comparison.to_dict(),
     }
     text = json.dumps(content, indent=2)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def student_steps(setting: Any, counts: dict[str, int]) -> int:
+    """Returns the steps of a student's training."""
+    steps: int = setting.student_epochs * math.ceil(
+        counts["student"] / setting.student_batch
+    )
+    return steps
 
 
 def stratified(labels: npt.NDArray[Any], share: float) -> npt.NDArray[Any]:
@@ -219,7 +263,7 @@ def train_teacher(
     setting: Setting, splits: Splits, verbose: bool
 ) -> tuple[keras.Model, Row]:
     """Returns a teacher trained on all training images, and its row."""
-    keras.utils.set_random_seed(_TEACHER_SEED)
+    keras.utils.set_random_seed(TEACHER_SEED)
     x = _augmented(splits.x_train, setting.teacher_copies)
     y = np.tile(splits.y_train, setting.teacher_copies)
     teacher = _cnn(x.shape[1:], splits.num_classes, setting.teacher_filters)
@@ -291,14 +335,12 @@ def _augmented(images: npt.NDArray[Any], copies: int) -> npt.NDArray[Any]:
     move = keras.Sequential(
         [
             layers.RandomTranslation(
-                0.1, 0.1, fill_mode="constant", seed=_TEACHER_SEED
+                0.1, 0.1, fill_mode="constant", seed=TEACHER_SEED
             ),
             layers.RandomRotation(
-                0.03, fill_mode="constant", seed=_TEACHER_SEED + 1
+                0.03, fill_mode="constant", seed=TEACHER_SEED + 1
             ),
-            layers.RandomZoom(
-                0.1, fill_mode="constant", seed=_TEACHER_SEED + 2
-            ),
+            layers.RandomZoom(0.1, fill_mode="constant", seed=TEACHER_SEED + 2),
         ]
     )
     moved = [

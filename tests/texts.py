@@ -2,15 +2,13 @@
 
 import functools
 import io
-import json
-import tempfile
-from pathlib import Path
 
 import numpy as np
 from helpers import randomize
 from keras_hub import models
 from sentencepiece import SentencePieceTrainer
-from tokenizers import ByteLevelBPETokenizer
+
+from keras_dts.vocabularies import byte_pairs
 
 WORDS = ["the", "quick", "brown", "fox", "jumped", "over", "a", "lazy", "dog"]
 WORDS += ["and", "bad", "good", "mail", "offers", "spam"]
@@ -79,21 +77,7 @@ def distil_bert(width=8, layers=1, seed=1, length=16, vocabulary=VOCABULARY):
 @functools.cache
 def bpe(size):
     """A byte-pair vocabulary and its merges, trained on the sentences."""
-    trainer = ByteLevelBPETokenizer()
-    trainer.train_from_iterator(
-        SENTENCES * 2,
-        vocab_size=size,
-        min_frequency=1,
-        special_tokens=["<|endoftext|>"],
-        show_progress=False,
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        trainer.save_model(folder)
-        merges = (Path(folder) / "merges.txt").read_text("utf-8").splitlines()
-        vocabulary = json.loads(
-            (Path(folder) / "vocab.json").read_text("utf-8")
-        )
-    return vocabulary, [line for line in merges if not line.startswith("#")]
+    return byte_pairs(SENTENCES, size)
 
 
 def gpt2_tokenizer(size=275):

@@ -1,0 +1,298 @@
+"""The command's text tasks: mails to classify, and a language model.
+
+A BERT-style teacher learns from all mails which ones are spam, a GPT-2-style
+one learns to go on with passages of old speeches. A smaller student of the
+same kind sees a part of the texts. All of them read raw strings.
+
+The settings were chosen without the test texts: by a few trials on training
+texts that the students do not see, with other seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_dts import vocabularies
+from keras_dts.comparison import measure, timed_fit
+from keras_dts.data import load, load_corpus
+from keras_dts.progress import EpochBar
+from keras_dts.results import Row
+from keras_dts.tasks import TEACHER_SEED, stratified, student_steps
+
+
+@dataclass(frozen=True)
+class Size:
+    """Holds the size of a transformer.
+
+    Args:
+        layers: Its layers.
+        width: The width of its states, a multiple of `heads`.
+        heads: Its attention heads.
+    """
+
+    layers: int
+    width: int
+    heads: int
+
+
+@dataclass(frozen=True)
+class TextSetting:
+    """Holds all that a demo on texts fixes before it starts.
+
+    DTS begins at twice `temperature` and ends at it.
+
+    Args:
+        data: A name of `keras_dts.data.load`, or of `load_corpus` for a
+            language model.
+        language_model: Whether to train language models, not classifiers.
+        vocabulary: How many tokens the tokenizer has. It is trained on the
+            training texts.
+        length: How many tokens of a text are read.
+        teacher: The size of the teacher.
+        teacher_share: The part of the training texts that the teacher sees.
+        teacher_epochs: Its epochs.
+        teacher_rate: Its first learning rate; a cosine takes it to 0.
+        teacher_batch: Its batch size.
+        student: The size of the students.
+        student_share: The part of the training texts that the students see.
+        student_epochs: Epochs of each student.
+        student_rate: Their first learning rate; a cosine takes it to 0.
+        student_batch: Their batch size.
+        test_share: The part of the test texts that is used.
+        temperature: The constant temperature of KD.
+        student_loss_weight: The weight of the labels where there is a teacher.
+    """
+
+    data: str
+    language_model: bool
+    vocabulary: int
+    length: int
+    teacher: Size
+    teacher_share: float
+    teacher_epochs: int
+    teacher_rate: float
+    teacher_batch: int
+    student: Size
+    student_share: float
+    student_epochs: int
+    student_rate: float
+    student_batch: int
+    test_share: float = 1.0
+    temperature: float = 4.0
+    student_loss_weight: float = 0.1
+
+    def task(self) -> TextTask:
+        """Loads the data, and trains the tokenizer.
+
+        Returns:
+            The task of this setting.
+        """
+        return LanguageTask(self) if self.language_model else MailTask(self)
+
+
+TEXT_SETTINGS = {
+    "text": TextSetting(
+        data="spam_assassin",
+        language_model=False,
+        vocabulary=4_000,
+        length=128,
+        teacher=Size(layers=2, width=64, heads=4),
+        teacher_share=1.0,
+        teacher_epochs=4,
+        teacher_rate=0.001,
+        teacher_batch=32,
+        student=Size(layers=1, width=8, heads=2),
+        student_share=0.1,
+        student_epochs=15,
+        student_rate=0.003,
+        student_batch=32,
+    ),
+    "lm": TextSetting(
+        data="state_of_the_union",
+        language_model=True,
+        vocabulary=1_000,
+        length=64,
+        teacher=Size(layers=2, width=96, heads=4),
+        teacher_share=0.5,
+        teacher_epochs=4,
+        teacher_rate=0.002,
+        teacher_batch=32,
+        student=Size(layers=1, width=32, heads=2),
+        student_share=0.05,
+        student_epochs=8,
+        student_rate=0.004,
+        student_batch=16,
+        test_share=0.3,
+        temperature=1.0,
+    ),
+}
+
+
+class TextTask:
+    """A teacher and students of texts.
+
+    Args:
+        setting: The setting.
+        train: Texts and labels that the teacher learns from.
+        part: Which of them the students see.
+        test: Texts and labels to test on.
+    """
+
+    unit = "texts"
+    metric = "accuracy"
+
+    def __init__(
+        self, setting: TextSetting, train: Any, part: Any, test: Any
+    ) -> None:
+        self.setting = setting
+        self.teacher_train = train
+        self.train = tuple(values[part] for values in train)
+        self.test = test
+        self.counts = {
+            "teacher": len(train[0]),
+            "student": len(part),
+            "test": len(test[0]),
+        }
+
+    def make(self, size: Size, name: str) -> keras.Model:
+        """Returns a new model."""
+        raise NotImplementedError
+
+    def make_student(self) -> keras.Model:
+        """Returns a new student."""
+        return self.make(self.setting.student, "student")
+
+    def compile(self, model: keras.Model) -> None:
+        """Compiles a student, or the distiller of one."""
+        self._compile(
+            model,
+            self.setting.student_rate,
+            student_steps(self.setting, self.counts),
+        )
+
+    def train_teacher(self, verbose: bool) -> tuple[keras.Model, Row]:
+        """Returns a teacher trained on its texts, and its row."""
+        setting = self.setting
+        keras.utils.set_random_seed(TEACHER_SEED)
+        teacher = self.make(setting.teacher, "teacher")
+        count = self.counts["teacher"]
+        steps = math.ceil(count / setting.teacher_batch)
+        self._compile(
+            teacher, setting.teacher_rate, setting.teacher_epochs * steps
+        )
+        seconds = timed_fit(
+            teacher,
+            self.teacher_train,
+            epochs=setting.teacher_epochs,
+            batch_size=setting.teacher_batch,
+            callbacks=[EpochBar(self.metric)] if verbose else [],
+        )
+        value = measure(teacher, self.test, self.metric, setting.teacher_batch)
+        return teacher, Row(
+            "teacher", teacher.count_params(), [value], [seconds]
+        )
+
+    def _compile(self, model: keras.Model, rate: float, steps: int) -> None:
+        schedule = keras.optimizers.schedules.CosineDecay(rate, steps)
+        model.compile(
+            keras.optimizers.Adam(schedule),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            weighted_metrics=[self._metric()],
+        )
+
+    def _metric(self) -> keras.metrics.Metric:
+        return keras.metrics.SparseCategoricalAccuracy(name=self.metric)
+
+
+class MailTask(TextTask):
+    """BERT-style classifiers of texts."""
+
+    unit = "mails"
+
+    def __init__(self, setting: TextSetting) -> None:
+        from keras_hub import models
+
+        splits = load(setting.data)
+        part = stratified(splits.y_train, setting.student_share)
+        super().__init__(
+            setting,
+            (splits.x_train, splits.y_train),
+            part,
+            (splits.x_test, splits.y_test),
+        )
+        self._classes = splits.num_classes
+        pieces = vocabularies.word_pieces(splits.x_train, setting.vocabulary)
+        self._tokenizer = models.BertTokenizer(pieces, lowercase=True)
+
+    def make(self, size: Size, name: str) -> keras.Model:
+        """Returns a new classifier."""
+        from keras_hub import models
+
+        length = self.setting.length
+        return models.BertTextClassifier(
+            models.BertBackbone(**_sizes(size, self._tokenizer, length)),
+            num_classes=self._classes,
+            preprocessor=models.BertTextClassifierPreprocessor(
+                self._tokenizer, sequence_length=length
+            ),
+            name=name,
+        )
+
+
+class LanguageTask(TextTask):
+    """GPT-2-style language models."""
+
+    unit = "passages"
+    metric = "perplexity"
+
+    def __init__(self, setting: TextSetting) -> None:
+        from keras_hub import models
+
+        corpus = load_corpus(setting.data)
+        rng = np.random.default_rng(0)
+        train = rng.permutation(corpus.train)
+        count = len(train)
+        super().__init__(
+            setting,
+            (train[: round(setting.teacher_share * count)],),
+            np.arange(max(1, round(setting.student_share * count))),
+            (corpus.test[: round(setting.test_share * len(corpus.test))],),
+        )
+        pairs = vocabularies.byte_pairs(corpus.train, setting.vocabulary)
+        self._tokenizer = models.GPT2Tokenizer(*pairs)
+
+    def make(self, size: Size, name: str) -> keras.Model:
+        """Returns a new language model."""
+        from keras_hub import models
+
+        length = self.setting.length
+        return models.GPT2CausalLM(
+            models.GPT2Backbone(**_sizes(size, self._tokenizer, length)),
+            preprocessor=models.GPT2CausalLMPreprocessor(
+                self._tokenizer, sequence_length=length
+            ),
+            name=name,
+        )
+
+    def _metric(self) -> keras.metrics.Metric:
+        from keras_hub.metrics import Perplexity
+
+        return Perplexity(from_logits=True, name=self.metric)
+
+
+def _sizes(size: Size, tokenizer: Any, length: int) -> dict[str, Any]:
+    """Returns the arguments of a backbone."""
+    return {
+        "vocabulary_size": tokenizer.vocabulary_size(),
+        "num_layers": size.layers,
+        "num_heads": size.heads,
+        "hidden_dim": size.width,
+        "intermediate_dim": 4 * size.width,
+        "max_sequence_length": length,
+        "dropout": 0.1,
+    }
