@@ -22,7 +22,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Checks the types of the package."""
-    session.install(*PINS, "mypy", "--editable", ".[data,demo]")
+    session.install(*PINS, "mypy", "--editable", ".[data,demo,text]")
     session.run("mypy")
 
 
@@ -31,14 +31,16 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session, backend: str) -> None:
     """Runs the tests on one backend."""
     session.install(*PINS, backend)
-    session.install(*PINS, *DEV, "--editable", ".[data,demo]")
+    session.install(*PINS, *DEV, "--editable", ".[data,demo,text]")
     _pytest(session, backend)
 
 
 @nox.session
 def oldest(session: nox.Session) -> None:
     """Runs the tests on JAX with the oldest Keras that is allowed."""
-    session.install(*DEV, *_oldest_keras(), "--editable", ".[jax,data,demo]")
+    session.install(
+        *DEV, *_oldest_keras(), "--editable", ".[jax,data,demo,text]"
+    )
     _pytest(session, "jax")
 
 

@@ -81,6 +81,14 @@ class Distiller(Checkpoints, TakesRawText):
     unless `compile` gets `distillation_metrics`, for which `evaluate` runs
     it; there `loss` is the student's own.
 
+    Where both models are tasks of KerasHub, `x` may be raw strings, with
+    which `fit`, `evaluate` and `predict` do what the tasks' own do: a list,
+    an array or a `tf.data.Dataset` of batches, pairs of sentences as a tuple,
+    or what else the preprocessors take. `fit` shuffles what is in memory. For
+    language models, labels and weights come from the student's preprocessor,
+    both models must have the same tokens, and `metrics` count as
+    `weighted_metrics`, so that padding and prompts do not.
+
     The teacher runs with `training=False`, gets no gradient and is not
     changed; its `trainable` flags are not touched. A layer that both models
     share is the student's, and trains if the student's does.
@@ -110,14 +118,17 @@ class Distiller(Checkpoints, TakesRawText):
             and takes for logits what it cannot recognise; `True` and `False`
             say it of both models, and a pair `(teacher, student)` of each.
         teacher_inputs: `None`, or a function from a batch's `x` to the
-            teacher's input. To be saved with the distiller it must be
+            teacher's input; of raw strings, a batch as it is before the
+            preprocessors. To be saved with the distiller it must be
             registered with Keras.
         student_inputs: The same for the student.
         **kwargs: Passed on to `keras.Model`.
 
     Raises:
-        ValueError: If an argument is out of its range, the models' outputs
-            do not fit each other, or teacher and student are one.
+        ValueError: If an argument is out of its range, the models' outputs,
+            tokens or `class_names` do not fit each other, or teacher and
+            student are one. From `fit` and its kind, if raw strings are no
+            strings, or the models cannot read them.
 
     Example:
     >>> import keras
@@ -339,7 +350,8 @@ class Distiller(Checkpoints, TakesRawText):
                 reads, so that a metric is one number over all these outputs.
                 `evaluate` and validation run the teacher for them. Where the
                 teacher's logits are not finite, they are NaN.
-            **kwargs: As for `keras.Model.compile`.
+            **kwargs: As for `keras.Model.compile`. For causal language
+                models of KerasHub, `metrics` count as `weighted_metrics`.
 
         Raises:
             ValueError: If `distillation_metrics` is no list of metrics with

@@ -205,7 +205,7 @@ class RawText:
             _check_batched(x)
             raw = x.map(lambda *batch: _strict(tf, batch))
         else:
-            raw = _batches(x, y, sample_weight, batch_size, shuffle)
+            raw = _batches(x, y, sample_weight, batch_size, shuffle=shuffle)
         return raw.map(
             lambda *batch: read(*keras.utils.unpack_x_y_sample_weight(batch)),
             num_parallel_calls=tf.data.AUTOTUNE,
@@ -222,12 +222,22 @@ def shuffle_like_keras(options: dict[str, Any]) -> None:
     """
     x = options["x"]
     if _holds_strings(x) and not _is_data_set(x):
-        names = ("y", "sample_weight", "batch_size")
-        options["x"] = _batches(x, *(options.pop(n, None) for n in names), True)
+        options["x"] = _batches(
+            x,
+            options.pop("y", None),
+            options.pop("sample_weight", None),
+            options.pop("batch_size", None),
+            shuffle=True,
+        )
 
 
 def _batches(
-    x: Any, y: Any, sample_weight: Any, batch_size: int | None, shuffle: bool
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    batch_size: int | None,
+    *,
+    shuffle: bool,
 ) -> Any:
     """Returns raw batches of what is in memory, as a `tf.data.Dataset`."""
     arrays = _in_memory(x, y, sample_weight)

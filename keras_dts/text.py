@@ -100,6 +100,13 @@ def read_by_both(teacher: Reader, student: Reader) -> Callable[..., Any]:
     once = teacher.inputs is student.inputs and _read_alike(
         teacher.model, student.model
     )
+    if not once and any(_is_a(r.model, "MaskedLM") for r in (teacher, student)):
+        raise ValueError(
+            "The preprocessors of `teacher` and `student` must be equal for "
+            "masked language models, because each masks other tokens. "
+            f"Received: {preprocessor_of(teacher.model)!r} and "
+            f"{preprocessor_of(student.model)!r}, which differ"
+        )
     apart = same_tokens(teacher.model, student.model) is False
 
     def read(x: Any, y: Any = None, sample_weight: Any = None) -> Any:

@@ -277,7 +277,7 @@ class NeverFit(keras.Sequential):
         ({"seeds": 1.5}, r"`seeds` must be a whole .* Received: seeds=1.5"),
         ({"seeds": True}, r"`seeds` must be a whole .* Received: seeds=True"),
         ({"epochs": 0}, r"`epochs` must be a whole .* Received: epochs=0"),
-        ({"train": (X,)}, r"`train` must be .* Received: a tuple of 1"),
+        ({"train": ()}, r"`train` must be .* Received: a tuple of 0"),
         ({"test": (X, Y, Y, Y)}, r"`test` must be .* Received: a tuple of 4"),
         (
             {"metric": "f1_score"},

@@ -699,6 +699,24 @@ def test_positions_of_language_models_must_fit(option, ours):
         fit(distiller, SENTENCES)
 
 
+def test_masks_must_be_the_same():
+    from keras_hub import models
+
+    def masked(tokens):
+        tokenizer = models.BertTokenizer(VOCABULARY, lowercase=True)
+        return models.BertMaskedLM(
+            bert().backbone,
+            models.BertMaskedLMPreprocessor(
+                tokenizer, sequence_length=16, mask_selection_length=tokens
+            ),
+        )
+
+    with pytest.raises(ValueError, match=r"must be equal for masked language"):
+        fit(distil(masked(4), masked(5)), SENTENCES)
+    logs = fit(distil(masked(4), masked(4)), SENTENCES, epochs=1)
+    assert logs["distillation_loss"][0] >= 0
+
+
 def test_classes_must_fit():
     with pytest.raises(ValueError, match=r"(?s)same classes.*3.*2"):
         keras_dts.Distiller(bert(classes=3), bert())

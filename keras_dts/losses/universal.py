@@ -21,7 +21,9 @@ class UniversalLogitDistillation(LogitDistillation):
     over the ranks `r` from the most probable class down; the smaller
     vocabulary's missing ranks have probability 0. It is the Wasserstein
     distance in which all tokens are equally far from each other. Where the
-    classes differ, `gap` is 0: labels mean the student's classes. Published
+    classes differ, `gap` is 0: labels mean the student's classes. Language
+    models of KerasHub that read raw strings are compared from the first token
+    that counts for each, as far as the shorter text goes. Published
     with temperature 1, a weight of 1.5, and all of the label loss.
 
     Args:
