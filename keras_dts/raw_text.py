@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import os
 import random
 from collections.abc import Callable
 from typing import Any
@@ -208,8 +209,8 @@ class RawText:
             raw = _batches(x, y, sample_weight, batch_size, shuffle=shuffle)
         return raw.map(
             lambda *batch: read(*keras.utils.unpack_x_y_sample_weight(batch)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        ).prefetch(tf.data.AUTOTUNE)
+            num_parallel_calls=min(4, os.cpu_count() or 1),
+        ).prefetch(4)
 
 
 def shuffle_like_keras(options: dict[str, Any]) -> None:
@@ -241,7 +242,12 @@ def _batches(
 ) -> Any:
     """Returns raw batches of what is in memory, as a `tf.data.Dataset`."""
     arrays = _in_memory(x, y, sample_weight)
-    raw = _tensorflow().data.Dataset.from_tensor_slices(arrays)
+    tf = _tensorflow()
+    raw = tf.data.Dataset.from_tensor_slices(arrays)
+    # Where it is on, a pipeline takes up to seconds to end.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    raw = raw.with_options(options)
     if shuffle:
         # Seeded by `keras.utils.set_random_seed`.
         raw = raw.shuffle(len(raw), seed=random.randrange(2**31))
