@@ -8,7 +8,6 @@ them; the archives need none.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import os
@@ -23,6 +22,7 @@ import numpy.typing as npt
 
 from keras_dts import _texts
 from keras_dts._archives import fetch, unavailable
+from keras_dts._tensorflow import leave_gpus_to_backend
 
 DEBIAN_FASHION_MNIST = "/usr/share/datasets/fashion-mnist"
 
@@ -414,16 +414,6 @@ def _require_tfds(name: str) -> Any:
     )
     leave_gpus_to_backend(tf)
     return tfds
-
-
-def leave_gpus_to_backend(tf: Any) -> None:
-    """Keeps TensorFlow off the GPUs, unless it is Keras's backend."""
-    import keras
-
-    if keras.config.backend() != "tensorflow":
-        # A RuntimeError says that TensorFlow has its devices already.
-        with contextlib.suppress(RuntimeError):
-            tf.config.set_visible_devices([], "GPU")
 
 
 def _require(extra: str, name: str, modules: list[str]) -> list[Any]:

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dts.data import leave_gpus_to_backend
+from keras_dts._tensorflow import leave_gpus_to_backend
 from keras_dts.text import Reader, preprocessor_of, read_by_both
 
 
@@ -230,6 +230,7 @@ def shuffle_like_keras(options: dict[str, Any]) -> None:
             options.pop("batch_size", None),
             shuffle=True,
         )
+        options["shuffle"] = False  # that is done
 
 
 def _batches(

@@ -23,7 +23,7 @@ from texts import (
 import keras_dts
 from keras_dts import losses, text
 
-OTHER_VOCABULARY = [*VOCABULARY[:-4], "fo", "##x", "do", "##g", "spam"]
+OTHER_VOCABULARY = [*VOCABULARY[:-4], "ju", "##mp", "la", "##zy", "spam"]
 
 
 def distil(teacher, student, metrics=None, rate=0.1, **kwargs):
@@ -655,8 +655,8 @@ BAD_STRINGS = {
     "None": (["spam", None], r"strings only.*None .*NoneType at position 1"),
     "a number": (["spam", 3], r"strings only.*Received: 3 of type int"),
     "Latin-1": (
-        ["spam", b"caf\xe9 spam"],
-        r"valid UTF-8.*b'caf\\xe9 spam' at position 1",
+        ["spam", b"na\xefve spam"],
+        r"valid UTF-8.*b'na\\xefve spam' at position 1",
     ),
     "half a surrogate": (["\ud83d"], r"valid UTF-8.*at position 0"),
     "one string": ("spam", r"a batch of strings.*'spam'"),
