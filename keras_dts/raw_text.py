@@ -132,14 +132,9 @@ class RawText:
         x = options.get("x")
         if not self._is_raw(x):
             return
-        y = weight = size = None
-        if not _is_data_set(x):  # for which Keras refuses them
-            y = options.pop("y", None)
-            weight = options.pop("sample_weight", None)
-            size = options.pop("batch_size", None)
-        options["x"] = self._data_set(
-            x, y, weight, size, both=both, shuffle=shuffle
-        )
+        # Beside a data set, Keras refuses what else there is.
+        given = (x, None, None, None) if _is_data_set(x) else _taken(options)
+        options["x"] = self._data_set(*given, both=both, shuffle=shuffle)
         if shuffle:
             options["shuffle"] = False  # that is done
 
@@ -153,13 +148,8 @@ class RawText:
         if not self._is_raw(options.get("x")):
             return
         read = self._read(both)
-        x = _mapped(_as_array, options["x"])
-        _check_strings(x)
-        batch = read(
-            _mapped(lambda leaf: leaf.tolist(), x),
-            options.get("y"),
-            options.get("sample_weight"),
-        )
+        x, *others = _in_memory(*_taken(options)[:3])
+        batch = read(_mapped(lambda leaf: leaf.tolist(), x), *others)
         names = ("x", "y", "sample_weight")
         for name, value in zip(
             names, keras.utils.unpack_x_y_sample_weight(batch), strict=True
@@ -223,14 +213,17 @@ def shuffle_like_keras(options: dict[str, Any]) -> None:
     """
     x = options["x"]
     if _holds_strings(x) and not _is_data_set(x):
-        options["x"] = _batches(
-            x,
-            options.pop("y", None),
-            options.pop("sample_weight", None),
-            options.pop("batch_size", None),
-            shuffle=True,
-        )
+        options["x"] = _batches(*_taken(options), shuffle=True)
         options["shuffle"] = False  # that is done
+
+
+def _taken(options: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
+    """Takes the data, and how many make a batch, out of arguments."""
+    x, y, weight, size = (
+        options.pop(name, None)
+        for name in ("x", "y", "sample_weight", "batch_size")
+    )
+    return x, y, weight, size
 
 
 def _batches(

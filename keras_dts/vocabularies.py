@@ -44,13 +44,7 @@ def word_pieces(texts: Iterable[str], size: int) -> list[str]:
     trainer = _tokenizers().BertWordPieceTokenizer(
         lowercase=True, strip_accents=False
     )
-    trainer.train_from_iterator(
-        texts,
-        vocab_size=size,
-        min_frequency=1,
-        special_tokens=list(WORD_PIECE_SPECIALS),
-        show_progress=False,
-    )
+    _train(trainer, texts, size, WORD_PIECE_SPECIALS)
     ids = trainer.get_vocab()
     return sorted(ids, key=ids.__getitem__)
 
@@ -83,19 +77,25 @@ def byte_pairs(
         with Subword Units, arXiv 1508.07909, 2015.
     """
     trainer = _tokenizers().ByteLevelBPETokenizer()
-    trainer.train_from_iterator(
-        texts,
-        vocab_size=size,
-        min_frequency=1,
-        special_tokens=list(BYTE_PAIR_SPECIALS),
-        show_progress=False,
-    )
+    _train(trainer, texts, size, BYTE_PAIR_SPECIALS)
     model = json.loads(trainer.to_str())["model"]
     merges = [
         merge if isinstance(merge, str) else " ".join(merge)
         for merge in model["merges"]
     ]
     return model["vocab"], merges
+
+
+def _train(
+    trainer: Any, texts: Iterable[str], size: int, specials: tuple[str, ...]
+) -> None:
+    trainer.train_from_iterator(
+        texts,
+        vocab_size=size,
+        min_frequency=1,
+        special_tokens=list(specials),
+        show_progress=False,
+    )
 
 
 def _tokenizers() -> Any:

@@ -207,7 +207,10 @@ def test_one_batch_at_a_time():
         again.predict(SENTENCES, verbose=0),
         atol=1e-5,
     )
-    tested = raw.test_on_batch(SENTENCES, LABELS, return_dict=True)
+    # Lists of weights too.
+    tested = raw.test_on_batch(
+        SENTENCES, LABELS.tolist(), [1.0] * 4, return_dict=True
+    )
     same_logs(
         tested,
         again.evaluate(SENTENCES, LABELS, verbose=0, return_dict=True),
