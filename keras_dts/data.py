@@ -22,7 +22,9 @@ import numpy.typing as npt
 
 from keras_dts import _texts
 from keras_dts._archives import fetch, unavailable
-from keras_dts._tensorflow import leave_gpus_to_backend
+from keras_dts._optional import require
+
+__all__ = ["Corpus", "Splits", "load", "load_corpus", "prepare_fashion_mnist"]
 
 DEBIAN_FASHION_MNIST = "/usr/share/datasets/fashion-mnist"
 
@@ -298,8 +300,8 @@ def _local_files(dl_manager: Any, source: Path) -> types.SimpleNamespace:
 
 
 def _load_digits() -> Splits:
-    datasets, model_selection = _require(
-        "demo", "digits", ["sklearn.datasets", "sklearn.model_selection"]
+    datasets, model_selection = require(
+        "demo", "The digits", "sklearn.datasets", "sklearn.model_selection"
     )
     images, labels = datasets.load_digits(return_X_y=True)
     x_train, x_test, y_train, y_test = model_selection.train_test_split(
@@ -407,20 +409,11 @@ def _scale(images: npt.NDArray[Any], highest: int) -> npt.NDArray[np.float32]:
 def _require_tfds(name: str) -> Any:
     # `importlib_resources` is imported by TensorFlow Datasets when it prepares
     # data, but is not among its dependencies.
-    tfds, tf, _ = _require(
+    tfds, *_ = require(
         "data",
-        name,
-        ["tensorflow_datasets", "tensorflow", "importlib_resources"],
+        f"Data sets such as {name!r}",
+        "tensorflow_datasets",
+        "tensorflow",
+        "importlib_resources",
     )
-    leave_gpus_to_backend(tf)
     return tfds
-
-
-def _require(extra: str, name: str, modules: list[str]) -> list[Any]:
-    try:
-        return [importlib.import_module(module) for module in modules]
-    except ImportError as error:
-        raise ImportError(
-            f"The data set {name!r} needs packages that are optional: "
-            f'pip install "keras-dts[{extra}]". Received: {error}'
-        ) from error

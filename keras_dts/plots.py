@@ -9,7 +9,10 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from keras_dts._optional import require
 from keras_dts.results import Comparison
+
+__all__ = ["plot_comparison", "plot_run"]
 
 
 class _Curve(NamedTuple):
@@ -194,14 +197,8 @@ def require_matplotlib() -> Any:
     Raises:
         ImportError: If Matplotlib is missing.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "Pictures need Matplotlib, which is optional: "
-            f'pip install "keras-dts[plots]". Received: {error}'
-        ) from error
-    return Figure
+    (figure,) = require("plots", "Pictures", "matplotlib.figure")
+    return figure.Figure
 
 
 def _spread(seeds: int) -> npt.NDArray[Any]:

@@ -7,7 +7,6 @@ lose it. The steps only see tensors.
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 import os
 import random
@@ -18,7 +17,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dts._tensorflow import leave_gpus_to_backend
+from keras_dts._optional import require
 from keras_dts.text import Reader, preprocessor_of, read_by_both
 
 
@@ -97,6 +96,8 @@ class RawText:
     ) -> None:
         self._teacher = Reader("teacher", teacher, teacher_inputs)
         self._student = Reader("student", student, student_inputs)
+        # By whether both read: what decides what they read, and a function.
+        self._traced: dict[bool, tuple[Any, Callable[..., Any]]] = {}
 
     def feed_fit(self, options: dict[str, Any], *, both: bool) -> None:
         """Replaces raw strings among the arguments of `fit` by data sets.
@@ -172,6 +173,28 @@ class RawText:
             *self._student.read(*batch)
         )
 
+    def _read_in_pipeline(self, both: bool) -> Callable[..., Any]:
+        """Returns such a function for `tf.data`.
+
+        Tracing KerasHub's preprocessors takes half a second. As long as what
+        they make of a text stays the same, they are traced once.
+
+        Args:
+            both: Whether the teacher reads it too.
+        """
+        read = self._read(both)
+        now = [self._student.reading(), self._teacher.reading()]
+        now = now if both else now[:1]
+        then, traced = self._traced.get(both, (None, None))
+        if traced is None or None in now or now != then:
+            traced = _tensorflow().function(
+                lambda *batch: read(
+                    *keras.utils.unpack_x_y_sample_weight(batch)
+                )
+            )
+            self._traced[both] = now, traced
+        return traced
+
     def _is_raw(self, x: Any) -> bool:
         """Says whether `x` holds strings, or could if it were not empty."""
         empty = isinstance(x, (list, np.ndarray)) and len(x) == 0
@@ -191,16 +214,14 @@ class RawText:
     ) -> Any:
         """Returns a `tf.data.Dataset` of batches that the models take."""
         tf = _tensorflow()
-        read = self._read(both)
+        read = self._read_in_pipeline(both)
         if _is_data_set(x):
             _check_batched(x)
             raw = x.map(lambda *batch: _strict(tf, batch))
         else:
             raw = _batches(x, y, sample_weight, batch_size, shuffle=shuffle)
-        return raw.map(
-            lambda *batch: read(*keras.utils.unpack_x_y_sample_weight(batch)),
-            num_parallel_calls=min(4, os.cpu_count() or 1),
-        ).prefetch(4)
+        workers = min(4, os.cpu_count() or 1)
+        return raw.map(read, num_parallel_calls=workers).prefetch(4)
 
 
 def shuffle_like_keras(options: dict[str, Any]) -> None:
@@ -249,15 +270,7 @@ def _batches(
 
 
 def _tensorflow() -> Any:
-    try:
-        tf = importlib.import_module("tensorflow")
-    except ImportError as error:
-        raise ImportError(
-            "Raw strings in `x` need packages that are optional: "
-            f'pip install "keras-dts[text]". Received: {error}'
-        ) from error
-    leave_gpus_to_backend(tf)
-    return tf
+    return require("text", "Raw strings in `x`", "tensorflow")[0]
 
 
 def _unpacked(data: Any) -> tuple[Any, Any, Any]:

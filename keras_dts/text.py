@@ -73,6 +73,22 @@ class Reader(NamedTuple):
             weight = _weighted(weight, sample_weight)
         return x, y, weight
 
+    def reading(self) -> Any:
+        """Returns what decides what the model's preprocessor makes of a text.
+
+        Returns:
+            Something that is equal as long as every text is read as it was,
+            or `None` if that cannot be told: with `inputs`, and for classes
+            that are not KerasHub's own.
+        """
+        preprocessor = preprocessor_of(self.model)
+        parts = (preprocessor, getattr(preprocessor, "tokenizer", None))
+        if self.inputs is not None or not all(
+            type(part).__module__.startswith("keras_hub.") for part in parts
+        ):
+            return None
+        return parts, _reading(preprocessor)
+
     @property
     def _takes_strings(self) -> bool:
         """Whether the model tokenizes strings itself."""
@@ -288,14 +304,16 @@ def _read_alike(teacher: keras.Model, student: keras.Model) -> bool:
     theirs, ours = preprocessor_of(teacher), preprocessor_of(student)
     if theirs is ours:
         return True
-    if type(theirs) is not type(ours) or not hasattr(ours, "tokenizer"):
+    if not hasattr(theirs, "tokenizer") or not hasattr(ours, "tokenizer"):
         return False
-    if _unnamed(theirs.get_config()) != _unnamed(ours.get_config()):
-        return False
-    same: bool = theirs.tokenizer is ours.tokenizer or (
-        _assets(theirs.tokenizer) == _assets(ours.tokenizer)
-    )
+    same: bool = _reading(theirs) == _reading(ours)
     return same
+
+
+def _reading(preprocessor: Any) -> tuple[Any, ...]:
+    """Returns what decides what a preprocessor makes of a text."""
+    config = _unnamed(preprocessor.get_config())
+    return type(preprocessor), config, _assets(preprocessor.tokenizer)
 
 
 def _unnamed(config: Any) -> Any:

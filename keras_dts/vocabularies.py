@@ -5,10 +5,13 @@ The trainers are those of `tokenizers`, which KerasHub brings.
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterable
 from typing import Any
+
+from keras_dts._optional import require
+
+__all__ = ["byte_pairs", "word_pieces"]
 
 WORD_PIECE_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 BYTE_PAIR_SPECIALS = ("<|endoftext|>",)
@@ -41,7 +44,8 @@ def word_pieces(texts: Iterable[str], size: int) -> list[str]:
         Wu et al., Google's Neural Machine Translation System, arXiv
         1609.08144, 2016.
     """
-    trainer = _tokenizers().BertWordPieceTokenizer(
+    (tokenizers,) = require("text", "Vocabularies", "tokenizers")
+    trainer = tokenizers.BertWordPieceTokenizer(
         lowercase=True, strip_accents=False
     )
     _train(trainer, texts, size, WORD_PIECE_SPECIALS)
@@ -76,7 +80,8 @@ def byte_pairs(
         Sennrich, Haddow and Birch, Neural Machine Translation of Rare Words
         with Subword Units, arXiv 1508.07909, 2015.
     """
-    trainer = _tokenizers().ByteLevelBPETokenizer()
+    (tokenizers,) = require("text", "Vocabularies", "tokenizers")
+    trainer = tokenizers.ByteLevelBPETokenizer()
     _train(trainer, texts, size, BYTE_PAIR_SPECIALS)
     model = json.loads(trainer.to_str())["model"]
     merges = [
@@ -96,13 +101,3 @@ def _train(
         special_tokens=list(specials),
         show_progress=False,
     )
-
-
-def _tokenizers() -> Any:
-    try:
-        return importlib.import_module("tokenizers")
-    except ImportError as error:
-        raise ImportError(
-            "Training a vocabulary needs packages that are optional: "
-            f'pip install "keras-dts[text]". Received: {error}'
-        ) from error

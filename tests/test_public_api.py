@@ -14,9 +14,12 @@ import keras_dts
 
 MODULES = (
     "keras_dts",
+    "keras_dts.data",
     "keras_dts.losses",
     "keras_dts.metrics",
+    "keras_dts.plots",
     "keras_dts.temperatures",
+    "keras_dts.vocabularies",
 )
 PUBLIC = [
     (module, name)

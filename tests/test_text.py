@@ -163,6 +163,23 @@ def test_one_tokenizer_reads_once(monkeypatch, shared):
     assert set(map(id, calls)) == {id(student)}
 
 
+def test_preprocessors_are_traced_again_when_they_change(monkeypatch):
+    teacher, student = bert(16, seed=1), bert()
+    distiller = distil(teacher, student, rate=0.0)
+    calls = counted_reads(monkeypatch, student)
+    logs = fit(distiller, SENTENCES, LABELS)
+    traces = len(calls)
+    same_logs(fit(distiller, SENTENCES, LABELS), logs)
+    assert len(calls) == traces
+    for task in (teacher, student):
+        task.preprocessor.sequence_length = 5
+    shorter = fit(distiller, SENTENCES, LABELS)
+    assert len(calls) > traces
+    ready = distil(bert(16, seed=1), bert(), rate=0.0)
+    same_logs(fit(ready, *tokens(student, SENTENCES, LABELS)), shorter)
+    assert shorter["loss"] != pytest.approx(logs["loss"], abs=1e-4)
+
+
 def test_predict_and_evaluate_do_not_read_for_the_teacher(monkeypatch):
     teacher, student = bert(16, seed=1), bert(vocabulary=OTHER_VOCABULARY)
     distiller = distil(teacher, student)
