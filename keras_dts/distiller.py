@@ -25,13 +25,14 @@ from keras_dts.callbacks import (
     raise_faults,
 )
 from keras_dts.checks import Schedule, check_weight
-from keras_dts.features import Answers, TappedModel
+from keras_dts.features import Answers, Cached, TappedModel
 from keras_dts.heads import HeadReader, logged
 from keras_dts.logits import Head, Tensor, wide
 from keras_dts.losses.base import DEFAULT_TEMPERATURE
 from keras_dts.metrics import HeadMetrics
-from keras_dts.raw_text import RawText, TakesRawText
+from keras_dts.raw_text import RawText
 from keras_dts.saving import Checkpoints
+from keras_dts.teacher_cache import TakesCaches, TeacherCache
 from keras_dts.temperatures.base import Temperature, Temperatures
 from keras_dts.temperatures.convert import to_policy
 from keras_dts.terms import Step, to_term
@@ -44,11 +45,20 @@ from keras_dts.text import (
 
 
 class _Batch(NamedTuple):
-    """A batch's inputs together with the teacher's answers to them."""
+    """A batch's inputs together with the teacher's answers to them.
+
+    Attributes:
+        inputs: The batch's `x`.
+        teacher: The answers.
+        overlap: `None`, or 0 where the models cannot be compared.
+        classes: `None`, or for answers from a cache, by output, which
+            classes they are of.
+    """
 
     inputs: Any
     teacher: Answers
     overlap: Tensor | None
+    classes: list[Tensor | None] | None
 
 
 class _Pair(NamedTuple):
@@ -59,7 +69,7 @@ class _Pair(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class Distiller(Checkpoints, TakesRawText):
+class Distiller(Checkpoints, TakesCaches):
     """Trains a student on labels and on a teacher's answers, by `fit`.
 
     ```
@@ -272,6 +282,8 @@ class Distiller(Checkpoints, TakesRawText):
         return _Pair(self._student_input(x), self._teacher_input(x))
 
     def _student_input(self, x: Any) -> Any:
+        if isinstance(x, Cached):
+            x = x.inputs
         if isinstance(x, Tokenized):
             return x.student
         return x if self.student_inputs is None else self.student_inputs(x)
@@ -407,6 +419,15 @@ class Distiller(Checkpoints, TakesRawText):
         raise_faults(self, "in this batch")
         return logs
 
+    def check_cache(self, cache: TeacherCache) -> None:
+        """Raises a `ValueError` unless a cache answers for the teacher."""
+        cache.check_teacher(self.teacher)
+        cache.check_answers(
+            [path for term in self.terms for path in term.teacher_paths],
+            self._reader.from_logits[0],
+            outputs=any(term.reads_outputs for term in self.terms),
+        )
+
     def train_step(self, *args: Any) -> Any:
         """Asks the teacher, then defers to Keras's own step.
 
@@ -429,12 +450,25 @@ class Distiller(Checkpoints, TakesRawText):
         """Puts the teacher's answers into a step's batch."""
         *state, data = args
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        answers, overlap = self._ask_teacher(x, *state), None
+        classes, overlap = None, None
+        if isinstance(x, Cached):
+            answers, classes = self._cached_answers(x)
+            x = x.inputs
+        else:
+            answers = self._ask_teacher(x, *state)
         if isinstance(x, Tokenized) and x.spans:
             outputs, overlap = align_spans(answers.outputs, *x.spans)
             answers = answers._replace(outputs=outputs)
-        batch = _Batch(x, answers, overlap)
+        batch = _Batch(x, answers, overlap, classes)
         return (*state, (batch, y, sample_weight))
+
+    def _cached_answers(self, x: Cached) -> tuple[Answers, list[Any]]:
+        """Returns the answers in a batch, and which classes they are of."""
+        if not (self._complete and self._looked):
+            self._first_look(self._pair(x.inputs))
+        outputs = self._reader.packed(x.outputs)
+        classes = [x.classes.get(str(i)) for i in range(len(x.outputs))]
+        return Answers(outputs, x.features), classes
 
     def _ask_teacher(self, x: Any, state: Any = None) -> Answers:
         """Returns the teacher's answers, without a gradient or a change."""
@@ -504,7 +538,13 @@ class Distiller(Checkpoints, TakesRawText):
         if not isinstance(x, _Batch):
             return self._evaluated(x, y, outputs, sample_weight)
         heads, faults, safe_y = self._reader.prepare(
-            x.teacher.outputs, outputs, y, sample_weight, self.loss, x.overlap
+            x.teacher.outputs,
+            outputs,
+            y,
+            sample_weight,
+            self.loss,
+            x.overlap,
+            x.classes,
         )
         self._head_metrics.update(heads, faults[0])
         if not training:

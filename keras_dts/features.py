@@ -18,6 +18,23 @@ class Answers(NamedTuple):
     features: dict[str, Tensor]
 
 
+class Cached(NamedTuple):
+    """A batch's inputs, and what a teacher said to them before.
+
+    Attributes:
+        inputs: The batch's `x`.
+        outputs: The teacher's outputs, as a flat tuple.
+        classes: Which classes coarse outputs are of, int32, by the number of
+            the output, as a string.
+        features: The teacher's features, by path.
+    """
+
+    inputs: Any
+    outputs: tuple[Tensor, ...]
+    classes: dict[str, Tensor]
+    features: dict[str, Tensor]
+
+
 class TappedModel:
     """A model that also tells what some of its layers return.
 

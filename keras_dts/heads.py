@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
+from keras_dts.coarse import coarse_head
 from keras_dts.logits import (
     EntryWeights,
     Head,
@@ -34,12 +36,16 @@ class Reading(NamedTuple):
         student_logits: Whether the student's output is logits.
         ignore: The class index that means "no label", or `None`.
         same_tokens: Whether a class means the same to both models.
+        classes: `None`, or which classes the teacher's are, for each entry,
+            where the last one of the teacher's is the tail; int32, shape
+            `(batch, ..., k)`.
     """
 
     teacher_logits: bool
     student_logits: bool
     ignore: int | None
     same_tokens: bool
+    classes: Tensor | None = None
 
 
 class Prepared(NamedTuple):
@@ -82,6 +88,8 @@ class HeadReader:
         self._terms = terms
         self._entry_weights = EntryWeights(name="entry_weights")
         self._are_logits: dict[int, tuple[bool, bool]] = {}
+        self._teacher_sizes: list[int] = []
+        self._structure: Any = None
         self._losses: dict[int, list[LogitDistillation]] | None = None
 
     @property
@@ -104,12 +112,19 @@ class HeadReader:
                 no distribution.
         """
         theirs, ours = self._flat(teacher, student)
+        outputs = keras.tree.flatten(teacher)
+        self._teacher_sizes = [output.shape[-1] for output in outputs]
+        self._structure = keras.tree.map_structure(lambda _: 0, teacher)
         for index, losses in self._read(student).items():
             same = any(loss.same_classes for loss in losses)
             if same and self._same_tokens is False:
                 raise _other_tokens(*self._models)
             _check_shapes(theirs[index], ours[index], same)
             self._logits(index)
+
+    def packed(self, outputs: Sequence[Tensor]) -> Any:
+        """Returns a teacher's outputs in the structure that it gives."""
+        return keras.tree.pack_sequence_as(self._structure, list(outputs))
 
     def logit_shapes(
         self, teacher: Any, student: Any
@@ -157,6 +172,7 @@ class HeadReader:
         sample_weight: Any,
         loss: Any,
         overlap: Tensor | None = None,
+        classes: list[Tensor | None] | None = None,
     ) -> Prepared:
         """Prepares the outputs that losses read.
 
@@ -169,31 +185,50 @@ class HeadReader:
                 one, means "no label".
             overlap: `None`, or 0 where the models cannot be compared, shape
                 `(batch, ...)`.
+            classes: `None` for a teacher that is there. For its answers from
+                a cache, for each output `None`, or which classes they are
+                of; in float16, and of some classes, they are logits.
+
+        Raises:
+            ValueError: As `check_outputs`; or if a loss needs classes that
+                are the same for all examples.
         """
-        self.check_outputs(teacher, student)
-        theirs, ours = self._flat(teacher, student)
+        cached = classes is not None
+        if not cached:
+            self.check_outputs(teacher, student)
+        theirs, ours = self._flat(teacher, student, classes)
+        classes = classes or [None] * len(ours)
         outputs = keras.tree.flatten(student)  # uncut, with their masks
         labels = one_for_each(y, student)
         weights = one_for_each(sample_weight, student)
         losses = one_for_each(loss, student)
         heads: list[Head | None] = [None] * len(ours)
         faults = [ops.zeros((2,), dtype=wide())]
-        for index in self._read(student):
+        for index, readers in self._read(student).items():
+            if classes[index] is not None:
+                _check_coarse(readers)
+            is_logits = self._logits(index)
             ignore = getattr(losses[index], "ignore_class", None)
             weight = self._entry_weights(
                 outputs[index], sample_weight=weights[index]
             )
-            head, fault = _head(
+            head, safe, fault = _head(
                 theirs[index],
                 ours[index],
                 labels[index],
                 weight if overlap is None else weight * overlap,
                 Reading(
-                    *self._logits(index), ignore, self._same_tokens is not False
+                    is_logits[0]
+                    or classes[index] is not None
+                    or (cached and _is_narrow(theirs[index])),
+                    is_logits[1],
+                    ignore,
+                    self._same_tokens is not False,
+                    classes[index],
                 ),
             )
             if head.has_class_indices:
-                labels[index] = _restored(head.labels, labels[index], ignore)
+                labels[index] = _restored(safe, labels[index], ignore)
             heads[index] = head
             faults.append(fault)
         y = None if y is None else _like(y, student, labels)
@@ -221,12 +256,20 @@ class HeadReader:
         return keras.tree.pack_sequence_as(outputs, flat)
 
     def _flat(
-        self, teacher: Any, student: Any
+        self,
+        teacher: Any,
+        student: Any,
+        coarse: list[Tensor | None] | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Returns both models' outputs as flat lists.
 
         Where the classes are the same tokens, what only one of the models
         has are rows that pad its vocabulary; these are cut off.
+
+        Args:
+            teacher: The teacher's outputs.
+            student: The student's outputs.
+            coarse: `None`, or as `classes` of `prepare`.
         """
         theirs, ours = keras.tree.flatten(teacher), keras.tree.flatten(student)
         if len(theirs) != len(ours):
@@ -236,13 +279,15 @@ class HeadReader:
                 "of the student"
             )
         if self._same_tokens or tokens_unknown(*self._models):
-            classes = [
-                min(t.shape[-1], s.shape[-1])
-                for t, s in zip(theirs, ours, strict=True)
-            ]
+            sizes = self._teacher_sizes
+            if coarse is None:
+                sizes = [t.shape[-1] for t in theirs]
             theirs, ours = (
-                [_cut(x, n) for x, n in zip(flat, classes, strict=True)]
-                for flat in (theirs, ours)
+                [_cut(x, n) for x, n in zip(flat, most, strict=True)]
+                for flat, most in (
+                    (theirs, [s.shape[-1] for s in ours]),
+                    (ours, sizes),
+                )
             )
         return theirs, ours
 
@@ -307,9 +352,10 @@ def _logit_shape(output: Tensor) -> tuple[Any, ...]:
     return (*entries, max(output.shape[-1], 2))
 
 
-def _cut(output: Tensor, classes: int) -> Tensor:
+def _cut(output: Tensor, most: int) -> Tensor:
+    """Cuts off the classes after the first `most`."""
     # What needs no cut keeps its mask.
-    return output if output.shape[-1] == classes else output[..., :classes]
+    return output if output.shape[-1] <= most else output[..., :most]
 
 
 def _other_tokens(teacher: keras.Model, student: keras.Model) -> ValueError:
@@ -344,7 +390,8 @@ def _head(
     labels: Tensor | None,
     weights: Tensor,
     reading: Reading,
-) -> tuple[Head, Tensor]:
+) -> tuple[Head, Tensor | None, Tensor]:
+    """Returns a head, the labels that are safe for the student, and faults."""
     label_fault = ops.zeros((), dtype=wide())
     safe = None
     if labels is not None:
@@ -362,7 +409,24 @@ def _head(
         weights=weights,
         same_tokens=reading.same_tokens,
     )
-    return head, ops.stack([teacher_fault, label_fault])
+    if reading.classes is not None:
+        head = coarse_head(head, reading.classes)
+    return head, safe, ops.stack([teacher_fault, label_fault])
+
+
+def _check_coarse(losses: list[LogitDistillation]) -> None:
+    for loss in losses:
+        if not loss.takes_coarse:
+            raise ValueError(
+                f"`{type(loss).__name__}` needs every class of the teacher, "
+                "and `top_k` of the cache must be `None` for it. Received: a "
+                "cache that keeps the most probable classes"
+            )
+
+
+def _is_narrow(output: Tensor) -> bool:
+    narrow: bool = keras.backend.standardize_dtype(output.dtype) == "float16"
+    return narrow
 
 
 def _any(flags: Tensor, weights: Tensor) -> Tensor:

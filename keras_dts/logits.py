@@ -32,6 +32,8 @@ class Head:
             float32. Masked and padded entries weigh 0.
         same_tokens: Whether a class of the one model means what it means to
             the other, as far as their number does not say it.
+        choices: `None`, or what stands for both models' logits where only
+            their highest ones are asked for; see `ranked`.
     """
 
     teacher: Tensor
@@ -39,6 +41,7 @@ class Head:
     labels: Tensor | None
     weights: Tensor
     same_tokens: bool = True
+    choices: tuple[Tensor, Tensor] | None = None
 
     @classmethod
     def of_logits(
@@ -101,6 +104,14 @@ class Head:
                 "class, and needs the same classes. Received: "
                 f"{theirs} of the teacher and {ours}{other} of the student"
             )
+
+    @property
+    def ranked(self) -> tuple[Tensor, Tensor]:
+        """Both models' logits, to ask which class is the most probable.
+
+        In a coarse head the sum of many classes is no choice.
+        """
+        return self.choices or (self.teacher, self.student)
 
     @property
     def has_class_indices(self) -> bool:

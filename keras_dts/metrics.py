@@ -16,6 +16,9 @@ __all__ = ["TeacherAgreement", "TeacherKL"]
 class _AgainstTeacher(keras.metrics.Mean):
     """The weighted mean of one value for each example or token."""
 
+    # Whether only the most probable classes count.
+    by_rank = False
+
     def __init__(self, name: str, dtype: Any) -> None:
         super().__init__(name=name, dtype=dtype or wide())
 
@@ -90,6 +93,8 @@ class TeacherAgreement(_AgainstTeacher):
     0.25
     """
 
+    by_rank = True
+
     def __init__(
         self, name: str = "teacher_agreement", dtype: Any = None
     ) -> None:
@@ -163,12 +168,14 @@ class HeadMetrics:
         trust = ops.where(ops.equal(teacher_fault, 0), 1.0, float("nan"))
         for head in heads:
             if head is not None:
-                student = ops.stop_gradient(head.student)
                 for metric in self.metrics:
                     head.check_same_classes(metric.name)
+                    by_rank = getattr(metric, "by_rank", False)
+                    logits = (head.teacher, head.student)
+                    teacher, student = head.ranked if by_rank else logits
                     metric.update_state(
-                        head.teacher,
-                        student,
+                        teacher,
+                        ops.stop_gradient(student),
                         sample_weight=head.weights * trust,
                     )
 

@@ -18,6 +18,7 @@ import numpy as np
 from keras import ops
 
 from keras_dts._optional import require
+from keras_dts.features import Cached
 from keras_dts.text import Reader, preprocessor_of, read_by_both
 
 
@@ -167,11 +168,24 @@ class RawText:
             both: Whether the teacher reads it too.
         """
         if both:
-            return read_by_both(self._teacher, self._student)
-        self._student.check()
-        return lambda *batch: keras.utils.pack_x_y_sample_weight(
-            *self._student.read(*batch)
-        )
+            read = read_by_both(self._teacher, self._student)
+        else:
+            self._student.check()
+            read = self._read_by_student
+
+        def read_inputs(x: Any, *others: Any) -> Any:
+            if not isinstance(x, Cached):
+                return read(x, *others)
+            batch = read(x.inputs, *others)
+            inputs, *rest = keras.utils.unpack_x_y_sample_weight(batch)
+            return keras.utils.pack_x_y_sample_weight(
+                x._replace(inputs=inputs), *rest
+            )
+
+        return read_inputs
+
+    def _read_by_student(self, *batch: Any) -> Any:
+        return keras.utils.pack_x_y_sample_weight(*self._student.read(*batch))
 
     def _read_in_pipeline(self, both: bool) -> Callable[..., Any]:
         """Returns such a function for `tf.data`.
@@ -326,7 +340,7 @@ def _mapped(function: Callable[[Any], Any], data: Any) -> Any:
     return data if data is None else function(data)
 
 
-def _as_array(values: Any) -> Any:
+def as_array(values: Any) -> Any:
     """Returns values as an array, strings as objects."""
     if isinstance(values, (str, bytes)):
         raise ValueError(
@@ -344,8 +358,8 @@ def _in_memory(x: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:
     """Returns arrays of equal lengths, and raises for what is no text."""
     data = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
     data = data if isinstance(data, tuple) else (data,)
-    arrays = tuple(_mapped(_as_array, part) for part in data)
-    _check_strings(arrays[0])
+    arrays = tuple(_mapped(as_array, part) for part in data)
+    check_strings(arrays[0])
     lengths = [len(leaf) for leaf in _leaves(arrays)]
     if len(set(lengths)) > 1:
         raise ValueError(
@@ -355,7 +369,7 @@ def _in_memory(x: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:
     return arrays
 
 
-def _check_strings(x: Any) -> None:
+def check_strings(x: Any) -> None:
     """Raises unless the arrays of objects in `x` are Unicode texts."""
     for leaf in _leaves(x):
         if len(leaf) == 0:
@@ -416,7 +430,7 @@ def _split_off_validation(options: dict[str, Any]) -> None:
         )
     if options.get("validation_data") is not None:
         return
-    arrays = [_mapped(_as_array, options.get(name)) for name in names]
+    arrays = [_mapped(as_array, options.get(name)) for name in names]
     size = len(_leaves(arrays[0])[0])
     at = int(size * (1 - share))
     if not 0 < at < size:

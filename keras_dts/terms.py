@@ -58,6 +58,8 @@ class Term(keras.layers.Layer):
     # distiller's temperature.
     reads_logits = False
     uses_temperature = False
+    # Whether it reads the outputs as the models give them.
+    reads_outputs = False
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(dtype=wide(), autocast=False, **kwargs)
@@ -133,6 +135,7 @@ class FeatureTerm(Term):
                 f"Received: teacher_layer_name={loss.teacher_layer_name!r}, "
                 f"student_layer_name={loss.student_layer_name!r}"
             )
+        self.reads_outputs = not self.teacher_paths
         self.weights_of = EntryWeights(name="feature_weights")
         self._functions = (keras.tree.flatten(loss.loss),)
         self.projectors = [
@@ -201,6 +204,8 @@ class FeatureTerm(Term):
 
 class OutputTerm(Term):
     """A user's own `DistillationLoss`: outputs in, any number of values out."""
+
+    reads_outputs = True
 
     def __init__(self, loss: Any) -> None:
         super().__init__(name="output_term")

@@ -40,6 +40,9 @@ class LogitDistillation(keras.distillation.DistillationLoss):
 
     # Whether teacher and student must have the same classes.
     same_classes = True
+    # Whether the classes may be others for each example, as those of a cache
+    # that keeps each example's most probable ones are.
+    takes_coarse = True
 
     def __init__(
         self, temperature: float | str | Schedule | Temperature | None = None

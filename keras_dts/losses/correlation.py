@@ -35,6 +35,8 @@ class ClassCorrelation(LogitDistillation):
         Jin, Wang and Lin, Multi-Level Logit Distillation, CVPR 2023.
     """
 
+    takes_coarse = False
+
     def values(self, head: Head, temperatures: Temperatures) -> Tensor:
         """Returns the batch's value for each of its examples or tokens."""
         teacher, student = rows(head, temperatures)
@@ -69,6 +71,8 @@ class BatchCorrelation(LogitDistillation):
     Reference:
         Jin, Wang and Lin, Multi-Level Logit Distillation, CVPR 2023.
     """
+
+    takes_coarse = False
 
     def values(self, head: Head, temperatures: Temperatures) -> Tensor:
         """Returns the value of each example or token."""

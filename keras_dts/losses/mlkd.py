@@ -62,6 +62,8 @@ class MLKD(KD):
         Jin, Wang and Lin, Multi-Level Logit Distillation, CVPR 2023.
     """
 
+    takes_coarse = False
+
     def __init__(
         self,
         view: str = "weak",

@@ -50,6 +50,7 @@ class UniversalLogitDistillation(LogitDistillation):
     """
 
     same_classes = False
+    takes_coarse = False
 
     def values(self, head: Head, temperatures: Temperatures) -> Tensor:
         """Returns the scaled distance of each example or token."""

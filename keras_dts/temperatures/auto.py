@@ -98,7 +98,5 @@ class AutoTemperature(Temperature):
 def _disagreement(head: Head) -> Tensor:
     """Returns the share of entries whose most probable classes differ."""
     head.check_same_classes("AutoTemperature")
-    differ = ops.not_equal(
-        ops.argmax(head.teacher, axis=-1), ops.argmax(head.student, axis=-1)
-    )
+    differ = ops.not_equal(*(ops.argmax(x, axis=-1) for x in head.ranked))
     return head.mean(ops.cast(differ, head.teacher.dtype))
