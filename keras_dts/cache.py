@@ -205,8 +205,8 @@ class _Run:
             rows = np.arange(len(leaves(x)[0])) + self._done
             rows += self._source.start
             if self._done == 0:
-                self._first_look(x, rows)
                 writer.about["examples"] = describe((x, y, weights))
+                writer.about["changes"] = self._changes(x, rows)
             shown = self._views.all(x, rows)
             answers = [self._teacher.answer(one) for one in shown]
             values = {
@@ -253,23 +253,27 @@ class _Run:
             row += block.records
         yield from batches
 
-    def _first_look(self, x: Any, rows: Array) -> None:
-        """Looks whether what the teacher is shown can be shown again."""
-        self._views.check(
-            keras.tree.map_structure(lambda v: v[:1], x), rows[:1]
-        )
+    def _changes(self, x: Any, rows: Array) -> bool:
+        """Says whether data are others when they are read again, and warns.
+
+        Raises a `ValueError` if the views of the first example are.
+        """
+        one = keras.tree.map_structure(lambda leaf: leaf[:1], x)
+        self._views.check(one, rows[:1])
         source = self._source
         if isinstance(source, Arrays) or source.comes_once:
-            return
+            return False
         again, _, _ = next(source.batches())
-        if checksum(leaves(again)) != checksum(leaves(x)):
-            warnings.warn(
-                "`data` are others each time they are read: they are shuffled "
-                "or augmented. The cache keeps each example as it comes now, "
-                "in one view; `augment` and `views` make several. A run that "
-                "is stopped cannot be gone on with.",
-                stacklevel=4,
-            )
+        if checksum(leaves(again)) == checksum(leaves(x)):
+            return False
+        warnings.warn(
+            "`data` are others each time they are read: they are shuffled or "
+            "augmented. The cache keeps each example as it comes now, in one "
+            "view; `augment` and `views` make several. A run that is stopped "
+            "cannot be gone on with.",
+            stacklevel=5,
+        )
+        return True
 
 
 def _examples(shown: list[Any], y: Any, weights: Any) -> dict[str, Array]:

@@ -87,10 +87,12 @@ class Stream:
 
     def batches(self) -> Iterator[tuple[Any, Any, Any]]:
         """Yields `x`, `y` and the sample weights, as NumPy arrays."""
-        data = self._data
-        if isinstance(data, keras.utils.PyDataset):
-            data = (data[i] for i in range(len(data)))
-        for batch in data:
+        pages = self._data
+        if isinstance(pages, keras.utils.PyDataset):
+            batches = map(pages.__getitem__, range(len(pages)))
+        else:
+            batches = iter(pages)
+        for batch in batches:
             yield _unpacked(tuple(batch) if isinstance(batch, list) else batch)
 
 
@@ -112,6 +114,11 @@ class Views:
         self._augment = augment
         self._seed = seed
         self.count = count
+
+    @property
+    def are_missing(self) -> bool:
+        """Whether there is nothing to make several views with."""
+        return self._augment is None and self.count > 1
 
     def of(self, x: Any, rows: Array, numbers: Array) -> Any:
         """Returns one view of each example.

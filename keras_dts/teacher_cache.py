@@ -91,6 +91,12 @@ class TeacherCache:
                 "`data` must be the arrays that the cache is of; they are not "
                 "in it. Received: data=None"
             )
+        if self.about["in_memory"] and self._views.are_missing:
+            raise ValueError(
+                "`augment` must be the function that the cache was made with, "
+                f"since it has {self._views.count} views of each example. "
+                "Received: augment=None"
+            )
         self._source: Arrays | None = None
         if data is not None:
             self._source = self._checked(data)
@@ -316,7 +322,7 @@ class TeacherCache:
 
     def _check_stream(self, source: Stream) -> None:
         """Raises unless a stream begins as the cache does."""
-        if source.comes_once:
+        if source.comes_once or self.about["changes"]:
             return
         x, _, _ = next(source.batches(), (None, None, None))
         block = self._parts[0].blocks[0]
