@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dts._store import Array, Writer, checksum
+from keras_dts._store import HEADER, Array, Writer, checksum, read_header
 from keras_dts.asking import Teacher
 from keras_dts.checks import check_choice, check_number
 from keras_dts.sources import (
@@ -27,6 +27,7 @@ from keras_dts.teacher_cache import (
     ROLES,
     TeacherCache,
     check_inputs,
+    check_teacher,
     folder_of,
     folders_in,
     other_data,
@@ -138,7 +139,7 @@ def cache_teacher(
     """
     _check_arguments(top_k, dtype, augment, views)
     source = read_source(data, shard)
-    about = {
+    about: dict[str, Any] = {
         "format": _FORMAT,
         "teacher": teacher_name(teacher),
         "top_k": top_k,
@@ -150,6 +151,10 @@ def cache_teacher(
         "in_memory": isinstance(source, Arrays),
     }
     path = Path(path)
+    for begun in folders_in(path):
+        if (begun / HEADER).exists():
+            found, _ = read_header(begun)
+            check_teacher(begun, found, teacher, about["teacher"])
     folder = folder_of(path, shard)
     if shard is not None or set(folders_in(path)) <= {folder}:
         asked = Teacher.of(about, teacher, teacher_inputs)

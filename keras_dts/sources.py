@@ -212,7 +212,8 @@ def _unpacked(data: Any) -> tuple[Any, Any, Any]:
     """Returns `x`, `y` and the sample weights as NumPy arrays."""
     data = data if isinstance(data, tuple) else (data,)
     arrays = _arrays(keras.utils.unpack_x_y_sample_weight(data))
-    check_strings(tuple(leaves(arrays[0])))
+    texts = (leaf for leaf in leaves(arrays[0]) if leaf.dtype.kind == "O")
+    check_strings(tuple(texts))
     x, y, weights = _mapped(_as_usual, arrays)
     return x, y, weights
 

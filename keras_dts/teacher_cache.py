@@ -220,12 +220,7 @@ class TeacherCache:
 
     def check_teacher(self, teacher: keras.Model) -> None:
         """Raises a `ValueError` if the answers are another teacher's."""
-        if teacher_name(teacher) != self.about["teacher"]:
-            raise ValueError(
-                "`teacher` must be the one whose answers are in the cache. "
-                f"Received: {teacher.name!r}, whose weights are others than "
-                f"those of the teacher of {str(self.path)!r}"
-            )
+        check_teacher(self.path, self.about, teacher, teacher_name(teacher))
 
     def check_answers(
         self, features: list[str], from_logits: Any, *, outputs: bool
@@ -261,15 +256,16 @@ class TeacherCache:
     def batches(
         self, batch_size: int = 32, *, shuffle: bool = False, epoch: int = 0
     ) -> CachedBatches:
-        """Returns the whole cache, batch by batch.
+        """Returns an epoch's batches.
 
-        `Distiller.fit(cache)` asks for them itself.
+        `Distiller.fit(cache)` asks for them itself, for one epoch after the
+        other.
 
         Args:
             batch_size: How many examples make a batch.
             shuffle: Whether each epoch has another order, seeded by
                 `keras.utils.set_random_seed`.
-            epoch: Which epoch is the first, where there are several views.
+            epoch: Which epoch.
         """
         return CachedBatches(self, batch_size, shuffle, epoch)
 
@@ -334,13 +330,13 @@ class TeacherCache:
 
 
 class CachedBatches(keras.utils.PyDataset):
-    """Batches of a cache, for `keras.Model.fit`.
+    """The batches of one epoch after the other.
 
     Args:
         cache: The cache.
         batch_size: How many examples make a batch.
         shuffle: Whether each epoch has another order.
-        epoch: Which epoch is the first.
+        epoch: Which epoch it is for.
     """
 
     def __init__(
@@ -349,31 +345,45 @@ class CachedBatches(keras.utils.PyDataset):
         super().__init__()
         self.cache = cache
         self._batch_size = batch_size
+        # Seeded by `keras.utils.set_random_seed`.
+        self._seed = random.randrange(2**63) if shuffle else None
+        self.begin(epoch)
+
+    def begin(self, epoch: int) -> None:
+        """Deals out the examples for an epoch."""
         self._epoch = epoch
-        self._random = None
-        if shuffle:
-            self._random = np.random.default_rng(random.randrange(2**63))
-        self._order = np.arange(len(cache))
-        self._deal()
+        self._order = np.arange(len(self.cache))
+        if self._seed is not None:
+            rng = np.random.default_rng([self._seed, epoch])
+            self._order = rng.permutation(self._order)
 
     def __len__(self) -> int:
         """Returns the number of batches."""
         return -(-len(self.cache) // self._batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        """Returns one batch of the present epoch."""
+        """Returns one batch of the epoch."""
         start = index * self._batch_size
         rows = self._order[start : start + self._batch_size]
         return self.cache.take(rows, self._epoch)
 
-    def on_epoch_end(self) -> None:
-        """Goes on to the next epoch: another order, and other views."""
-        self._epoch += 1
-        self._deal()
 
-    def _deal(self) -> None:
-        if self._random is not None:
-            self._order = self._random.permutation(len(self.cache))
+class _BeginEpoch(keras.callbacks.Callback):
+    """Tells batches which epoch begins.
+
+    Keras tells a `PyDataset` of epochs too, but also when it only looks at
+    the first batch.
+    """
+
+    def __init__(self, batches: CachedBatches) -> None:
+        super().__init__()
+        self._batches = batches
+
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        """Deals out the examples."""
+        self._batches.begin(epoch)
 
 
 class TakesCaches(TakesRawText):
@@ -396,32 +406,37 @@ class TakesCaches(TakesRawText):
             options.pop("validation_batch_size", None)
         if isinstance(options.get("x"), TeacherCache):
             _warn_of_augmentation(options["x"], self.student)
-            _replace(self, options, shuffle=options.get("shuffle", True))
+            batches = _batches(self, options, options.get("shuffle", True))
+            options["x"] = _fed(batches)
             options["shuffle"] = False  # that is done
+            options["callbacks"] = [
+                *keras.tree.flatten(options.get("callbacks") or []),
+                _BeginEpoch(batches),
+            ]
         return super().fit(*bound.args, **bound.kwargs)
 
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Does what `keras.Model.evaluate` does, for caches too."""
         bound = inspect.signature(super().evaluate).bind(*args, **kwargs)
-        _replace(self, bound.arguments)
+        if isinstance(bound.arguments.get("x"), TeacherCache):
+            bound.arguments["x"] = _fed(_batches(self, bound.arguments))
         return super().evaluate(*bound.args, **bound.kwargs)
 
     @functools.wraps(keras.Model.predict)
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """Does what `keras.Model.predict` does, for caches too."""
         bound = inspect.signature(super().predict).bind(*args, **kwargs)
-        _replace(self, bound.arguments)
+        if isinstance(bound.arguments.get("x"), TeacherCache):
+            bound.arguments["x"] = _fed(_batches(self, bound.arguments))
         return super().predict(*bound.args, **bound.kwargs)
 
 
-def _replace(
-    model: TakesCaches, options: dict[str, Any], *, shuffle: bool = False
-) -> None:
-    """Replaces a cache among arguments by its batches."""
-    cache = options.get("x")
-    if not isinstance(cache, TeacherCache):
-        return
+def _batches(
+    model: TakesCaches, options: dict[str, Any], shuffle: bool = False
+) -> CachedBatches:
+    """Takes a cache out of arguments, and returns its batches."""
+    cache = options["x"]
     for name in ("y", "sample_weight", "validation_split"):
         value = options.get(name)
         if value is not None and not (np.isscalar(value) and value == 0):
@@ -432,7 +447,9 @@ def _replace(
     model.check_cache(cache)
     size = options.pop("batch_size", None) or 32
     epoch = options.get("initial_epoch", 0)
-    options["x"] = _fed(cache.batches(size, shuffle=shuffle, epoch=epoch))
+    batches: CachedBatches
+    batches = cache.batches(size, shuffle=shuffle, epoch=epoch)
+    return batches
 
 
 def _fed(batches: CachedBatches) -> Any:
@@ -443,18 +460,16 @@ def _fed(batches: CachedBatches) -> Any:
 
     def generate() -> Iterator[Any]:
         yield from (batches[i] for i in range(len(batches)))
-        batches.on_epoch_end()
 
-    return tf.data.Dataset.from_generator(
-        generate,
-        output_signature=keras.tree.map_structure(
-            lambda leaf: tf.TensorSpec(
-                (None, *leaf.shape[1:]),
-                tf.string if leaf.dtype.kind == "O" else leaf.dtype,
-            ),
-            batches[0],
+    specs = keras.tree.map_structure(
+        lambda leaf: tf.TensorSpec(
+            (None, *leaf.shape[1:]),
+            tf.string if leaf.dtype.kind == "O" else leaf.dtype,
         ),
+        batches[0],
     )
+    data = tf.data.Dataset.from_generator(generate, output_signature=specs)
+    return data.apply(tf.data.experimental.assert_cardinality(len(batches)))
 
 
 def _warn_of_augmentation(cache: TeacherCache, student: keras.Model) -> None:
@@ -483,6 +498,25 @@ def _augmentations(layer: Any) -> list[str]:
 def teacher_name(teacher: keras.Model) -> str:
     """Names a teacher by what its weights are."""
     return fingerprint(teacher).tobytes().hex()
+
+
+def check_teacher(
+    path: Path, about: dict[str, Any], teacher: keras.Model, name: str
+) -> None:
+    """Raises a `ValueError` unless a cache's answers are a teacher's.
+
+    Args:
+        path: Where the cache is, for the message.
+        about: What it is about.
+        teacher: The teacher.
+        name: Its `teacher_name`.
+    """
+    if about["teacher"] != name:
+        raise ValueError(
+            "`teacher` must be the one whose answers are in the cache. "
+            f"Received: {teacher.name!r}, whose weights are others than those "
+            f"of the teacher of {str(path)!r}"
+        )
 
 
 def folder_of(path: Path, shard: tuple[int, int] | None) -> Path:
