@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import time
+from collections.abc import Callable
 
 import keras
 import models
@@ -40,9 +41,6 @@ RATIOS = (
     Ratio("constant / core", CONSTANT, (CORE,), 1.00),
     Ratio("feature / core's feature", FEATURE, (CORE_FEATURE,), 0.80),
     Ratio("constant / floor", CONSTANT, (ALONE, TEACHER), 1.05),
-)
-TORCH_RATIOS = (
-    *RATIOS,
     Ratio("constant / torch loop", CONSTANT, (LOOP,), 1.05),
 )
 
@@ -137,29 +135,28 @@ def compiled(model: keras.Model, task: Task) -> keras.Model:
     return model
 
 
-def distiller(task: Task, make, logits, *features) -> keras.Model:
+def distiller(task: Task, make, *losses) -> keras.Model:
     """Returns a compiled distiller with models of its own.
 
     Args:
         task: What is distilled.
         make: The class, ours or Keras's.
-        logits: The loss on logits.
-        *features: Losses on features.
+        *losses: The distillation losses.
     """
     teacher, student = task.pair()
     return compiled(
         make(
             teacher,
             student,
-            distillation_losses=[logits, *features],
+            distillation_losses=list(losses),
             student_loss_weight=STUDENT_LOSS_WEIGHT,
         ),
         task,
     )
 
 
-def contenders(task: Task, steps: int) -> dict[str, Run]:
-    """Returns what is measured, by name."""
+def contenders(task: Task, steps: int) -> dict[str, Callable[[], Run]]:
+    """Returns by name what can be measured, as functions that prepare it."""
     data = task.data(steps)
     ours, core = keras_dts.Distiller, keras.distillation.Distiller
     kd = keras_dts.losses.KD
@@ -169,27 +166,24 @@ def contenders(task: Task, steps: int) -> dict[str, Run]:
     feature = keras.distillation.FeatureDistillation(
         "mse", task.teacher_layer, task.student_layer
     )
-    teacher, student = task.pair()
-    runs = {
-        ALONE: timing.fit_step(compiled(student, task), data),
-        TEACHER: timing.forward(teacher, data),
-        CONSTANT: timing.fit_step(
-            distiller(task, ours, kd(TEMPERATURE)), data
-        ),
-        DTS: timing.fit_step(
-            distiller(task, ours, kd()), data, lambda: [keras_dts.DTS()]
-        ),
-        CORE: timing.fit_step(distiller(task, core, logits), data),
-        FEATURE: timing.fit_step(
-            distiller(task, ours, kd(TEMPERATURE), feature), data
-        ),
-        CORE_FEATURE: timing.fit_step(
-            distiller(task, core, logits, feature), data
-        ),
+
+    def fit(make, *losses, callbacks=list) -> Callable[[], Run]:
+        return lambda: timing.fit_step(
+            distiller(task, make, *losses), data, callbacks
+        )
+
+    found = {
+        ALONE: lambda: timing.fit_step(compiled(task.pair()[1], task), data),
+        TEACHER: lambda: timing.forward(task.pair()[0], data),
+        CONSTANT: fit(ours, kd(TEMPERATURE)),
+        DTS: fit(ours, kd(), callbacks=lambda: [keras_dts.DTS()]),
+        CORE: fit(core, logits),
+        FEATURE: fit(ours, kd(TEMPERATURE), feature),
+        CORE_FEATURE: fit(core, logits, feature),
     }
     if keras.config.backend() == "torch":
-        runs[LOOP] = torch_loop(task, data)
-    return runs
+        found[LOOP] = lambda: torch_loop(task, data)
+    return found
 
 
 def torch_loop(task: Task, data: Data) -> Run:
@@ -202,7 +196,10 @@ def torch_loop(task: Task, data: Data) -> Run:
     teacher, student = task.pair()
     parameters = [p for p in student.parameters() if p.requires_grad]
     optimizer = task.torch_optimizer(torch.optim, parameters)
-    tensors = keras.tree.map_structure(torch.from_numpy, (data.x, data.y))
+    batches = [
+        keras.tree.map_structure(torch.from_numpy, data.at(i))
+        for i in range(timing.WARM_UP + data.steps)
+    ]
 
     def step(x, y) -> None:
         with torch.no_grad():
@@ -222,11 +219,10 @@ def torch_loop(task: Task, data: Data) -> Run:
         optimizer.step()
 
     def run() -> float:
-        for i in range(timing.WARM_UP + data.steps):
+        for i, batch in enumerate(batches):
             if i == timing.WARM_UP:
                 start = time.perf_counter()
-            batch = slice(i * data.batch, (i + 1) * data.batch)
-            step(*keras.tree.map_structure(lambda t: t[batch], tensors))
+            step(*batch)
         parameters[-1].detach().cpu()  # waits
         return 1e3 * (time.perf_counter() - start) / data.steps
 
@@ -236,19 +232,20 @@ def torch_loop(task: Task, data: Data) -> Run:
 def main(arguments: list[str] | None = None) -> None:
     parser = timing.arguments(__doc__)
     parser.add_argument("--task", choices=sorted(TASKS), default="images")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="lines of the table"
+    )
     args = parser.parse_args(arguments)
-    runs = contenders(TASKS[args.task](args.small), args.steps)
-    times = timing.in_turns(runs, args.rounds)
-    ratios = TORCH_RATIOS if LOOP in times else RATIOS
+    found = contenders(TASKS[args.task](args.small), args.steps)
+    chosen = args.only or list(found)
+    if unknown := set(chosen) - set(found):
+        parser.error(f"--only takes {list(found)}, not {sorted(unknown)}")
+    times = timing.in_turns({n: found[n]() for n in chosen}, args.rounds)
+    ratios = [r for r in RATIOS if {r.over, *r.base} <= set(chosen)]
     print(f"{args.task}, {timing.versions()}")
     timing.show(times, ratios)
-    columns = [*times.values(), *(timing.quotients(times, r) for r in ratios)]
-    timing.write(
-        args.out,
-        f"step_time-{args.task}",
-        [*(f"{name} (ms)" for name in times), *(r.name for r in ratios)],
-        list(zip(*columns, strict=True)),
-    )
+    header, rows = timing.table(times, ratios)
+    timing.write(args.out, f"step_time-{args.task}", header, rows)
 
 
 if __name__ == "__main__":

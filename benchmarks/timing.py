@@ -40,6 +40,11 @@ class Data(NamedTuple):
         """The number of steps that are timed."""
         return len(self.y) // self.batch - WARM_UP - 1
 
+    def at(self, step: int) -> tuple[Any, np.ndarray]:
+        """Returns the inputs and labels of one batch."""
+        batch = slice(step * self.batch, (step + 1) * self.batch)
+        return keras.tree.map_structure(lambda a: a[batch], (self.x, self.y))
+
 
 class Ratio(NamedTuple):
     """A quotient of times to report.
@@ -126,8 +131,9 @@ def forward(model: keras.Model, data: Data) -> Run:
 
     The inputs are tensors already, and each pass is waited for.
     """
-    first = keras.tree.map_structure(lambda x: x[: data.batch], data.x)
-    inputs = keras.tree.map_structure(keras.ops.convert_to_tensor, first)
+    inputs = keras.tree.map_structure(
+        keras.ops.convert_to_tensor, data.at(0)[0]
+    )
     compiled = _compiled(model)
 
     def run() -> float:
@@ -160,9 +166,7 @@ def _compiled(model: keras.Model) -> Callable[[Any], Any]:
     return torch.no_grad()(lambda x: model(x, training=False))
 
 
-def in_turns(
-    runs: Mapping[str, Run], rounds: int
-) -> dict[str, list[float]]:
+def in_turns(runs: Mapping[str, Run], rounds: int) -> dict[str, list[float]]:
     """Runs each once to compile it, then all of them in turns.
 
     Args:
@@ -189,9 +193,7 @@ def quotients(
     return [a / sum(b) for a, b in zip(times[ratio.over], base, strict=True)]
 
 
-def show(
-    times: Mapping[str, Sequence[float]], ratios: Sequence[Ratio]
-) -> None:
+def show(times: Mapping[str, Sequence[float]], ratios: Sequence[Ratio]) -> None:
     """Prints the medians with their quartiles."""
     for name, values in times.items():
         print(f"{name:28} {_spread(values, 2)} ms")
@@ -199,6 +201,15 @@ def show(
         target = f", target {ratio.target:.2f}" if ratio.target else ""
         values = quotients(times, ratio)
         print(f"{ratio.name:28} {_spread(values, 3)}{target}", flush=True)
+
+
+def table(
+    times: Mapping[str, Sequence[float]], ratios: Sequence[Ratio]
+) -> tuple[list[str], list[tuple[float, ...]]]:
+    """Returns the header and the rows of a CSV file, one row a round."""
+    columns = {f"{name} (ms)": values for name, values in times.items()}
+    columns |= {ratio.name: quotients(times, ratio) for ratio in ratios}
+    return list(columns), list(zip(*columns.values(), strict=True))
 
 
 def _spread(values: Sequence[float], digits: int) -> str:
