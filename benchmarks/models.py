@@ -133,5 +133,5 @@ def dense_model(classes: int, *, width: int = 64) -> keras.Model:
         width: The size of the hidden layer and of the inputs.
     """
     inputs = keras.Input((width,))
-    x = layers.Dense(width, activation="relu")(inputs)
+    x = layers.Dense(width, activation="relu", name="hidden")(inputs)
     return keras.Model(inputs, layers.Dense(classes)(x))

@@ -238,7 +238,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=5)
     parser.add_argument(
         "--small", action="store_true", help="tiny sizes, to try the script"
     )
@@ -260,8 +260,8 @@ def write(
     backend, machine = keras.config.backend(), platform.machine()
     path = folder / f"{name}-{backend}-{machine}.csv"
     with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([f"# {versions()}"])
+        file.write(f"# {versions()}\n")
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(
             [f"{x:.5g}" if isinstance(x, float) else x for x in row]

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from helpers import BACKEND
+from helpers import BACKEND, blobs
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(FOLDER))
@@ -39,27 +39,69 @@ def check_ratios(rows, ratios):
             )
 
 
-def test_step_time(tmp_path, capsys):
-    # The other lines of the table differ in nothing but the losses.
-    only = ["--only", step_time.ALONE, step_time.TEACHER, step_time.CONSTANT]
+class Tiny:
+    """A task that compiles in no time."""
+
+    teacher_layer = student_layer = "hidden"
+
+    def __init__(self, small):
+        assert small
+
+    def pair(self):
+        return models.dense_model(3), models.dense_model(3)
+
+    def data(self, steps):
+        x, y = blobs(timing.examples(4, steps), width=64)
+        return timing.Data(x, y, 4)
+
+    def optimizer(self):
+        return keras.optimizers.SGD(0.01)
+
+    def torch_optimizer(self, optim, parameters):
+        return optim.SGD(parameters, 0.01)
+
+
+def test_step_time(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(step_time.TASKS, "tiny", Tiny)
     step_time.main(
-        ["--small", "--rounds=2", "--steps=1", f"--out={tmp_path}", *only]
+        [
+            *("--task=tiny", "--small", "--rounds=3", "--steps=2"),
+            f"--out={tmp_path}",
+        ]
     )
-    versions, rows = read(tmp_path, "step_time-images")
+    versions, rows = read(tmp_path, "step_time-tiny")
     assert versions.startswith(f"# keras {keras.__version__}, {BACKEND} ")
-    assert list(rows[0]) == [
-        "student alone (ms)",
-        "teacher forward (ms)",
-        "constant (ms)",
-        "constant / floor",
+    assert len(rows) == 3
+    lines = [
+        *("student alone", "teacher forward", "constant", "DTS", "core"),
+        *("constant, feature", "core, feature"),
+        *(["torch loop"] if BACKEND == "torch" else []),
     ]
-    assert len(rows) == 2
-    floor = step_time.RATIOS[-1]
-    check_ratios(rows, [floor])
-    median = np.median([float(row[floor.name]) for row in rows])
+    ratios = [r for r in step_time.RATIOS if {r.over, *r.base} <= set(lines)]
+    assert len(ratios) == 4 + (BACKEND == "torch")
+    wanted = [*(f"{line} (ms)" for line in lines), *(r.name for r in ratios)]
+    assert list(rows[0]) == wanted
+    check_ratios(rows, ratios)
     printed = capsys.readouterr().out
-    assert f"{median:.3f}" in printed
-    assert "target 1.05" in printed
+    for name in wanted:
+        name = name.removesuffix(" (ms)")
+        (line,) = [x for x in printed.splitlines() if x.startswith(name + "  ")]
+        column = name if name in rows[0] else f"{name} (ms)"
+        median = np.median([float(row[column]) for row in rows])
+        assert float(line[28:].split()[0]) == pytest.approx(median, abs=0.02)
+
+
+def test_step_time_of_chosen_lines(tmp_path, monkeypatch):
+    monkeypatch.setitem(step_time.TASKS, "tiny", Tiny)
+    only = ["--only", step_time.DTS, step_time.CONSTANT]
+    step_time.main(
+        [
+            *("--task=tiny", "--small", "--rounds=1", "--steps=1"),
+            *(f"--out={tmp_path}", *only),
+        ]
+    )
+    _, (row,) = read(tmp_path, "step_time-tiny")
+    assert list(row) == ["DTS (ms)", "constant (ms)", "DTS / constant"]
 
 
 def test_lines_that_are_not_there(capsys):
@@ -68,13 +110,23 @@ def test_lines_that_are_not_there(capsys):
     assert "not ['studnet']" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("task", sorted(step_time.TASKS))
-def test_what_is_measured(task):
+@pytest.mark.parametrize("task", ["images", "text"])
+def test_tasks(task):
     task = step_time.TASKS[task](small=True)
-    lines = list(step_time.contenders(task, steps=1))
-    names = {name for r in step_time.RATIOS for name in (r.over, *r.base)}
-    assert set(lines) | {step_time.LOOP} == names
-    assert (step_time.LOOP in lines) == (BACKEND == "torch")
+    data = task.data(steps=2)
+    assert data.steps == 2
+    inputs, labels = data.at(0)
+    sizes = keras.tree.map_structure(lambda array: array.shape[1:], inputs)
+    shapes = []
+    for model, name in zip(
+        task.pair(), (task.teacher_layer, task.student_layer), strict=True
+    ):
+        taken = keras.tree.map_structure(lambda t: t.shape[1:], model.input)
+        assert taken == sizes
+        assert model.output_shape[-1] > max(labels)
+        assert len(labels) == data.batch
+        shapes.append(model.get_layer(name).output.shape)
+    assert shapes[0] == shapes[1]
 
 
 def test_scaling(tmp_path):
