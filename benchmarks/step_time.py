@@ -1,0 +1,252 @@
+"""Measures a step of distillation against Keras's own, and against the floor.
+
+    KERAS_BACKEND=jax python benchmarks/step_time.py --task images --out results
+
+trains the same student on the same batches in several ways, in turns, and
+prints the median time of a step of each and the ratios that matter, with
+quartiles. `--task images` distils a resnet32x4 into a resnet8x4 in batches of
+64 images of 32 x 32, 100 classes; `--task text` a BERT-style classifier of 4
+layers into one of 2 in batches of 32 texts of 128 tokens. `README.md` in this
+folder says what each line is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+
+import keras
+import models
+import numpy as np
+import timing
+from timing import Data, Ratio, Run
+
+import keras_dts
+
+TEMPERATURE = 4.0
+STUDENT_LOSS_WEIGHT = 0.1
+
+ALONE = "student alone"
+TEACHER = "teacher forward"
+CONSTANT = "constant"
+DTS = "DTS"
+CORE = "core"
+FEATURE = "constant, feature"
+CORE_FEATURE = "core, feature"
+LOOP = "torch loop"
+
+RATIOS = (
+    Ratio("DTS / constant", DTS, (CONSTANT,), 1.02),
+    Ratio("constant / core", CONSTANT, (CORE,), 1.00),
+    Ratio("feature / core's feature", FEATURE, (CORE_FEATURE,), 0.80),
+    Ratio("constant / floor", CONSTANT, (ALONE, TEACHER), 1.05),
+    Ratio("constant / torch loop", CONSTANT, (LOOP,), 1.05),
+)
+
+
+class Images:
+    """A resnet32x4 into a resnet8x4, by SGD with momentum."""
+
+    teacher_layer = student_layer = "stage_3"
+
+    def __init__(self, small: bool) -> None:
+        self._depths = (8, 8) if small else (32, 8)
+        self._options = {"classes": 100, "widths": models.WIDTHS, "size": 32}
+        if small:
+            self._options = {"classes": 5, "widths": (4, 4, 8, 8), "size": 8}
+        self._batch = 8 if small else 64
+
+    def pair(self) -> tuple[keras.Model, keras.Model]:
+        """Returns a teacher and a student."""
+        deep, shallow = self._depths
+        return (
+            models.resnet(deep, **self._options),
+            models.resnet(shallow, **self._options),
+        )
+
+    def data(self, steps: int) -> Data:
+        """Returns images of noise."""
+        rng = np.random.default_rng(0)
+        count, size = timing.examples(self._batch, steps), self._options["size"]
+        x = rng.normal(size=(count, size, size, 3)).astype("float32")
+        y = rng.integers(0, self._options["classes"], count).astype("int32")
+        return Data(x, y, self._batch)
+
+    def optimizer(self) -> keras.optimizers.Optimizer:
+        """Returns the optimizer."""
+        return keras.optimizers.SGD(0.01, momentum=0.9)
+
+    def torch_optimizer(self, optim, parameters):
+        """Returns the same for a plain loop."""
+        return optim.SGD(parameters, 0.01, momentum=0.9)
+
+
+class Text:
+    """A BERT-style classifier of 4 layers into one of 2, by Adam."""
+
+    def __init__(self, small: bool) -> None:
+        self._depths = (1, 1) if small else (4, 2)
+        self.teacher_layer, self.student_layer = (
+            f"layer_{depth}" for depth in self._depths
+        )
+        self._options = {"width": 256, "tokens": models.TOKENS, "length": 128}
+        if small:
+            self._options = {"width": 8, "tokens": 50, "length": 6}
+        self._batch = 4 if small else 32
+
+    def pair(self) -> tuple[keras.Model, keras.Model]:
+        """Returns a teacher and a student."""
+        deep, shallow = self._depths
+        return (
+            models.text_classifier(deep, **self._options),
+            models.text_classifier(shallow, **self._options),
+        )
+
+    def data(self, steps: int) -> Data:
+        """Returns texts of random tokens, of any length up to the longest."""
+        rng = np.random.default_rng(0)
+        count = timing.examples(self._batch, steps)
+        length, tokens = self._options["length"], self._options["tokens"]
+        ids = rng.integers(1, tokens, (count, length)).astype("int32")
+        lengths = rng.integers(length // 4, length + 1, (count, 1))
+        padding = (np.arange(length) < lengths).astype("int32")
+        x = {"token_ids": ids * padding, "padding_mask": padding}
+        return Data(x, rng.integers(0, 2, count).astype("int32"), self._batch)
+
+    def optimizer(self) -> keras.optimizers.Optimizer:
+        """Returns the optimizer."""
+        return keras.optimizers.Adam(1e-4)
+
+    def torch_optimizer(self, optim, parameters):
+        """Returns the same for a plain loop."""
+        return optim.Adam(parameters, 1e-4)
+
+
+Task = Images | Text
+TASKS = {"images": Images, "text": Text}
+
+
+def compiled(model: keras.Model, task: Task) -> keras.Model:
+    model.compile(
+        task.optimizer(),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    return model
+
+
+def distiller(task: Task, make, *losses) -> keras.Model:
+    """Returns a compiled distiller with models of its own.
+
+    Args:
+        task: What is distilled.
+        make: The class, ours or Keras's.
+        *losses: The distillation losses.
+    """
+    teacher, student = task.pair()
+    return compiled(
+        make(
+            teacher,
+            student,
+            distillation_losses=list(losses),
+            student_loss_weight=STUDENT_LOSS_WEIGHT,
+        ),
+        task,
+    )
+
+
+def contenders(task: Task, steps: int) -> dict[str, Callable[[], Run]]:
+    """Returns by name what can be measured, as functions that prepare it."""
+    data = task.data(steps)
+    ours, core = keras_dts.Distiller, keras.distillation.Distiller
+    kd = keras_dts.losses.KD
+    logits = keras.distillation.LogitsDistillation(
+        TEMPERATURE, keras.losses.KLDivergence()
+    )
+    feature = keras.distillation.FeatureDistillation(
+        "mse", task.teacher_layer, task.student_layer
+    )
+
+    def fit(make, *losses, callbacks=list) -> Callable[[], Run]:
+        return lambda: timing.fit_step(
+            distiller(task, make, *losses), data, callbacks
+        )
+
+    found = {
+        ALONE: lambda: timing.fit_step(compiled(task.pair()[1], task), data),
+        TEACHER: lambda: timing.forward(task.pair()[0], data),
+        CONSTANT: fit(ours, kd(TEMPERATURE)),
+        DTS: fit(ours, kd(), callbacks=lambda: [keras_dts.DTS()]),
+        CORE: fit(core, logits),
+        FEATURE: fit(ours, kd(TEMPERATURE), feature),
+        CORE_FEATURE: fit(core, logits, feature),
+    }
+    if keras.config.backend() == "torch":
+        found[LOOP] = lambda: torch_loop(task, data)
+    return found
+
+
+def torch_loop(task: Task, data: Data) -> Run:
+    """Returns a function that times a step as one writes it for PyTorch.
+
+    Without Keras's trainer, optimizers, losses and metrics; it logs nothing.
+    """
+    torch = importlib.import_module("torch")
+    functional = torch.nn.functional
+    teacher, student = task.pair()
+    parameters = [p for p in student.parameters() if p.requires_grad]
+    optimizer = task.torch_optimizer(torch.optim, parameters)
+    batches = [
+        keras.tree.map_structure(torch.from_numpy, data.at(i))
+        for i in range(timing.WARM_UP + data.steps)
+    ]
+
+    def step(x, y) -> None:
+        with torch.no_grad():
+            target = functional.softmax(
+                teacher(x, training=False) / TEMPERATURE, dim=-1
+            )
+        logits = student(x, training=True)
+        kd = functional.kl_div(
+            functional.log_softmax(logits / TEMPERATURE, dim=-1),
+            target,
+            reduction="batchmean",
+        )
+        loss = STUDENT_LOSS_WEIGHT * functional.cross_entropy(logits, y.long())
+        loss = loss + (1 - STUDENT_LOSS_WEIGHT) * TEMPERATURE**2 * kd
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    def run() -> float:
+        for i, batch in enumerate(batches):
+            if i == timing.WARM_UP:
+                start = time.perf_counter()
+            step(*batch)
+        parameters[-1].detach().cpu()  # waits
+        return 1e3 * (time.perf_counter() - start) / data.steps
+
+    return run
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = timing.arguments(__doc__)
+    parser.add_argument("--task", choices=sorted(TASKS), default="images")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="lines of the table"
+    )
+    args = parser.parse_args(arguments)
+    found = contenders(TASKS[args.task](args.small), args.steps)
+    chosen = args.only or list(found)
+    if unknown := set(chosen) - set(found):
+        parser.error(f"--only takes {list(found)}, not {sorted(unknown)}")
+    times = timing.in_turns({n: found[n]() for n in chosen}, args.rounds)
+    ratios = [r for r in RATIOS if {r.over, *r.base} <= set(chosen)]
+    print(f"{args.task}, {timing.versions()}")
+    timing.show(times, ratios)
+    header, rows = timing.table(times, ratios)
+    timing.write(args.out, f"step_time-{args.task}", header, rows)
+
+
+if __name__ == "__main__":
+    main()
