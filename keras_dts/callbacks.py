@@ -131,9 +131,13 @@ class FaultGuard(keras.callbacks.Callback):
 
     Each step notes logits of the teacher that are NaN or infinite and labels
     that name no class, and gives such a batch a loss of 0. The notes are read
-    after the first batch and after each epoch, so that no step waits for
-    them. If the first batch fails, the models get back what they had.
+    before the second batch and after each epoch, so that no other step waits
+    for them. If the first batch fails, the models get back what they had.
     """
+
+    # Keras need not wait for a step to call `on_train_batch_end`, which may
+    # run in another thread.
+    async_safe = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,10 +155,16 @@ class FaultGuard(keras.callbacks.Callback):
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        """Before the first batch, clears the notes and keeps the weights."""
-        if self._begun:
-            return
-        self._begun = True
+        """Before the first batch prepares; before the second, reads."""
+        if not self._begun:
+            self._begun = True
+            self._prepare()
+        elif self._weights:
+            self._values = []
+            self._read()
+
+    def _prepare(self) -> None:
+        """Clears the notes, and keeps the weights."""
         model = self.model
         clear_faults(model)
         self._weights = [np.array(w) for w in model.student.get_weights()]
@@ -165,16 +175,14 @@ class FaultGuard(keras.callbacks.Callback):
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        """Reads the notes of the first batch."""
+        """Lets go of the values: the step has run."""
         self._values = []
-        if self._weights:
-            self._read()
-            self._weights = []
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
         """Reads the notes of the epoch."""
+        self._values = []
         self._read()
 
     def reattach(self) -> None:
@@ -194,6 +202,7 @@ class FaultGuard(keras.callbacks.Callback):
             if self._weights:
                 self.model.student.set_weights(self._weights)
             raise
+        self._weights = []
 
 
 def clear_faults(distiller: Any) -> None:

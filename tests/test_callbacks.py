@@ -1,6 +1,7 @@
 """What a user sees of the temperature while a distiller trains."""
 
 import csv
+import threading
 
 import keras
 import numpy as np
@@ -176,3 +177,41 @@ def test_jit_compiled_and_eager_runs_agree():
         assert moved(model.student, before) > 1e-4
         runs.append([logs[name] for name in sorted(SEEN)])
     np.testing.assert_allclose(runs[0], runs[1], rtol=1e-5, atol=1e-6)
+
+
+def test_fit_waits_for_no_step_where_keras_does_not():
+    class Threads(keras.callbacks.Callback):
+        """Notes who calls: another thread, where Keras goes on meanwhile."""
+
+        async_safe = True
+
+        def __init__(self):
+            super().__init__()
+            self.main = set()
+
+        def on_train_batch_end(self, batch, logs=None):
+            current = threading.current_thread()
+            self.main.add(current is threading.main_thread())
+
+    found = []
+    for model in (mlp(), distiller()):
+        model.compile("sgd", crossentropy())
+        threads = Threads()
+        model.fit(X, Y, callbacks=[threads], verbose=0)
+        found.append(threads.main)
+    alone, distilled = found
+    assert distilled == alone
+    assert alone == {BACKEND == "tensorflow"}
+
+
+def test_a_callback_that_fails_after_the_first_step_loses_nothing():
+    class Failing(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise RuntimeError("stop here")
+
+    model = distiller()
+    before = copies(model.student)
+    with pytest.raises(RuntimeError, match="stop here"):
+        model.fit(X, Y, callbacks=[Failing()], verbose=0)
+    assert moved(model.student, before) > 0.0
+    assert number(model.optimizer.iterations) == 1
