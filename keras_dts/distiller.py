@@ -18,6 +18,7 @@ from keras_dts.arguments import (
     to_metrics,
     to_pair,
 )
+from keras_dts.bodies import Hidden
 from keras_dts.callbacks import (
     EpochDriver,
     FaultGuard,
@@ -25,6 +26,8 @@ from keras_dts.callbacks import (
     raise_faults,
 )
 from keras_dts.checks import Schedule, check_weight
+from keras_dts.chunked import Chunk, ChunkedLosses, Told
+from keras_dts.chunks import Chunks
 from keras_dts.features import Answers, TappedModel
 from keras_dts.heads import HeadReader, logged
 from keras_dts.logits import Head, Tensor, wide
@@ -173,6 +176,7 @@ class Distiller(Checkpoints, TakesRawText):
         from_logits: bool | str | tuple[bool, bool] = "auto",
         teacher_inputs: Callable[[Any], Any] | None = None,
         student_inputs: Callable[[Any], Any] | None = None,
+        chunk_size: int | str | None = "auto",
         **kwargs: Any,
     ) -> None:
         check_models(teacher, student)
@@ -207,6 +211,14 @@ class Distiller(Checkpoints, TakesRawText):
         )
         self._make_state()
         self._look_at_models()
+        self._chunks = Chunks(
+            chunk_size, teacher, student, self.terms, self.temperature
+        )
+        self._chunked = ChunkedLosses(
+            self._reader, self._chunks.bodies, self.terms, self.temperature
+        )
+        self._tapped_teacher.run = functools.partial(self._chunks.run, 0)
+        self._tapped_student.run = functools.partial(self._chunks.run, 1)
 
     def _make_state(self) -> None:
         self.step = self.add_weight(
@@ -371,6 +383,9 @@ class Distiller(Checkpoints, TakesRawText):
         bound = inspect.signature(super().compile).bind(*args, **kwargs)
         if is_causal(self.student):
             _weigh_metrics(bound.arguments)
+        self._chunks.compiled(
+            bound.arguments.get("loss"), bound.arguments.get("loss_weights")
+        )
         super().compile(*bound.args, **bound.kwargs)
         self._head_metrics = HeadMetrics(metrics)
 
@@ -413,7 +428,8 @@ class Distiller(Checkpoints, TakesRawText):
         Args:
             *args: The batch; on JAX, the state and the batch.
         """
-        return super().train_step(*self._with_answers(*args))
+        with self._chunks.step(args[-1]):
+            return super().train_step(*self._with_answers(*args))
 
     def test_step(self, *args: Any) -> Any:
         """Evaluates the student; the teacher runs for metrics that ask."""
@@ -503,6 +519,9 @@ class Distiller(Checkpoints, TakesRawText):
         self._reader.check_targets(outputs, y, sample_weight)
         if not isinstance(x, _Batch):
             return self._evaluated(x, y, outputs, sample_weight)
+        if isinstance(outputs, Hidden):
+            told = self._told_in_chunks(x, y, outputs, sample_weight)
+            return self._combined(x, told)
         heads, faults, safe_y = self._reader.prepare(
             x.teacher.outputs, outputs, y, sample_weight, self.loss, x.overlap
         )
@@ -520,29 +539,62 @@ class Distiller(Checkpoints, TakesRawText):
         )
         student_loss = self._student_loss(safe_y, outputs, sample_weight)
         values = [term.loss(step) for term in self.terms]
+        told = Told(student_loss, values, faults, logged(heads, temperatures))
+        return self._combined(x, told)
+
+    def _told_in_chunks(
+        self, x: Any, y: Any, student: Hidden, sample_weight: Any
+    ) -> Told:
+        """Returns what a step tells, and updates the metrics of `compile`."""
+        size: Any = self._chunks.size(student.states)
+        tokens = self._chunked.tokens(
+            x.teacher.outputs, student, y, sample_weight, self.loss, size
+        )
+        told = self._chunked.told(tokens, student, sample_weight, self.loss)
+        own = {id(tracker) for tracker in self.trackers}
+        metrics = [m for m in self.metrics if id(m) not in own]
+        if len(metrics) > 1:  # The first is the loss.
+            self._chunked.update_metrics(
+                tokens,
+                sample_weight,
+                self._update_metrics,
+                [v for m in metrics for v in m.variables],
+            )
+        loss = _replica_share() * self._penalties()
+        if told.student_loss is not None:
+            loss = told.student_loss + loss
+        return told._replace(student_loss=loss)
+
+    def _update_metrics(self, chunk: Chunk, y: Any, sample_weight: Any) -> None:
+        self._head_metrics.update([chunk.head], chunk.faults[0])
+        if y is not None:
+            super().compute_metrics(None, y, chunk.outputs, sample_weight)
+
+    def _combined(self, x: Any, told: Told) -> Tensor:
+        """Combines, logs and counts what a training step tells."""
         distillation_loss = sum(
             self._now(weight) * value
             for weight, value in zip(
-                self.distillation_loss_weights, values, strict=True
+                self.distillation_loss_weights, told.values, strict=True
             )
         )
         if self.uses_temperature:
-            softened = zip(self.terms, values, strict=True)
+            softened = zip(self.terms, told.values, strict=True)
             self.temperature.observe(
                 sum(v for term, v in softened if term.uses_temperature)
             )
         share = _replica_share()
         parts = {
-            "student_loss": student_loss / share,
+            "student_loss": told.student_loss / share,
             "distillation_loss": distillation_loss,
         }
-        self._track(x, parts | logged(heads, temperatures))
+        self._track(x, parts | told.logged)
         weight = self._now(self.student_loss_weight)
         self.step.assign_add(1)
-        self.faults.assign(ops.maximum(self.faults, faults))
+        self.faults.assign(ops.maximum(self.faults, told.faults))
         taught = share * (distillation_loss + self._penalties())
-        loss = weight * student_loss + (1 - weight) * taught
-        return loss * (1 - ops.max(faults))
+        loss = weight * told.student_loss + (1 - weight) * taught
+        return loss * (1 - ops.max(told.faults))
 
     def _evaluated(
         self, x: Any, y: Any, outputs: Any, sample_weight: Any
@@ -591,7 +643,7 @@ class Distiller(Checkpoints, TakesRawText):
         """Returns the logs; metrics that need labels wait for labels."""
         if isinstance(y_pred, Answers):
             y_pred = y_pred.outputs
-        if y is None:
+        if y is None or isinstance(y_pred, Hidden):
             return self.get_metrics_result()
         return super().compute_metrics(x, y, y_pred, sample_weight)
 

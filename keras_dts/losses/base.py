@@ -40,6 +40,9 @@ class LogitDistillation(keras.distillation.DistillationLoss):
 
     # Whether teacher and student must have the same classes.
     same_classes = True
+    # Whether each entry's value depends on nothing of the batch but that
+    # entry's logits and labels, so that a batch may come in parts.
+    in_parts = False
 
     def __init__(
         self, temperature: float | str | Schedule | Temperature | None = None
