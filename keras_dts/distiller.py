@@ -551,14 +551,12 @@ class Distiller(Checkpoints, TakesRawText):
             x.teacher.outputs, student, y, sample_weight, self.loss, size
         )
         told = self._chunked.told(tokens, student, sample_weight, self.loss)
-        own = {id(tracker) for tracker in self.trackers}
-        metrics = [m for m in self.metrics if id(m) not in own]
-        if len(metrics) > 1:  # The first is the loss.
+        if len(self.metrics) > len(self.trackers) + 1:  # one for the loss
             self._chunked.update_metrics(
                 tokens,
                 sample_weight,
                 self._update_metrics,
-                [v for m in metrics for v in m.variables],
+                self.metrics_variables,
             )
         loss = _replica_share() * self._penalties()
         if told.student_loss is not None:
