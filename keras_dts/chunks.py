@@ -64,12 +64,12 @@ class Chunks:
     def _look(self, teacher: keras.Model, student: keras.Model) -> str | None:
         """Finds the bodies, and says why not, if there is a reason."""
         if self.chunk_size is None:
-            return "is `None`"
+            return "no size"
         why_not = _other_losses(self._terms, self._policy)
         if why_not is not None:
             return why_not
         if self.chunk_size == "auto" and not _many_classes(student):
-            return "does not pay"
+            return "few classes"
         bodies = []
         for role, model in (("teacher", teacher), ("student", student)):
             body = find_body(model)
@@ -83,8 +83,8 @@ class Chunks:
         if why_not is not None and self.chunk_size not in (None, "auto"):
             raise ValueError(
                 "`chunk_size` needs models, losses and labels that can be cut "
-                f"into chunks; use `None` or 'auto'. Received: {why_not}, and "
-                f"chunk_size={self.chunk_size}"
+                'into chunks; use `None` or "auto" instead. Received: '
+                f"chunk_size={self.chunk_size} and {why_not}"
             )
 
     def compiled(self, loss: Any, loss_weights: Any) -> None:
@@ -102,8 +102,8 @@ class Chunks:
         losses = [x for x in keras.tree.flatten(loss) if x is not None]
         if loss_weights is not None:
             self._why_not_now = "`loss_weights` were given to `compile`"
-        if len(losses) > 1 or getattr(losses[:1], "reduction", "") is None:
-            self._why_not_now = f"loss={loss}"
+        if any(getattr(x, "reduction", "") in (None, "none") for x in losses):
+            self._why_not_now = "a loss without a reduction"
         self._complain(self._why_not_now)
 
     @contextlib.contextmanager
