@@ -121,61 +121,58 @@ def _tensorflow_map(
 ) -> Tensor:
     """Maps on TensorFlow, whose own loops keep every part for the gradient.
 
-    One part runs after the other, as a loop's iterations otherwise may not.
+    Two loops instead, of which the second one sums up the gradients.
     """
     tf: Any = importlib.import_module("tensorflow")
-
-    names = list(parts)
     count = len(trained)
+
+    def at(tensors: Any, i: Any) -> list[Tensor]:
+        """Returns the inputs of the function for one of the parts."""
+        return [*tensors[:count], *[x[i] for x in tensors[count:]]]
+
+    def run(inputs: list[Tensor]) -> Tensor:
+        part = dict(zip(parts, inputs[count:], strict=True))
+        return function(inputs[:count], part)
 
     def array(many: Any, dtype: Any, shape: Any) -> Any:
         return tf.TensorArray(dtype, many, element_shape=shape)
 
-    def run(values: list[Tensor], part: list[Tensor]) -> Tensor:
-        return function(values, dict(zip(names, part, strict=True)))
-
     def mapped(*tensors: Tensor) -> Any:
-        values, whole = list(tensors[:count]), tensors[count:]
-        many = tf.shape(whole[0])[0]
-
-        def forward(i: Any, rows: Any) -> Any:
-            return (rows.write(i, run(values, [x[i] for x in whole])),)
-
-        start = array(many, wide(), (size, columns))
-        (rows,) = _loop(forward, (start,), many)
-
-        floating = [x.dtype.is_floating for x in whole]
+        many = tf.shape(tensors[-1])[0]
+        (rows,) = _loop(
+            lambda i, rows: (rows.write(i, run(at(tensors, i))),),
+            (array(many, wide(), (size, columns)),),
+            many,
+        )
+        floats = [k for k, x in enumerate(tensors) if x.dtype.is_floating]
 
         def gradient(upstream: Tensor) -> Any:
-            def backward(i: Any, *state: Any) -> Any:
-                part = [x[i] for x in whole]
-                wanted = [x for x, f in zip(part, floating, strict=True) if f]
+            def backward(i: Any, *state: Any) -> list[Any]:
+                inputs = at(tensors, i)
+                wanted = [inputs[k] for k in floats]
                 with tf.GradientTape(watch_accessed_variables=False) as tape:
-                    tape.watch([*values, *wanted])
-                    out = run(values, part)
+                    tape.watch(wanted)
+                    out = run(inputs)
                 found = tape.gradient(
-                    out,
-                    [*values, *wanted],
-                    output_gradients=upstream[i],
-                    unconnected_gradients="zero",
+                    out, wanted, upstream[i], unconnected_gradients="zero"
                 )
-                sums = [state[k] + found[k] for k in range(count)]
-                arrays = [
-                    a.write(i, g)
-                    for a, g in zip(state[count:], found[count:], strict=True)
+                return [
+                    old + new if k < count else old.write(i, new)
+                    for k, old, new in zip(floats, state, found, strict=True)
                 ]
-                return (*sums, *arrays)
 
-            start = [tf.zeros_like(v) for v in values]
-            start += [
-                array(many, x.dtype, x.shape[1:])
-                for x, f in zip(whole, floating, strict=True)
-                if f
+            start = [
+                tf.zeros_like(x)
+                if k < count
+                else array(many, x.dtype, x.shape[1:])
+                for k, x in enumerate(tensors)
+                if k in floats
             ]
-            end = _loop(backward, start, many)
-            stacked = iter([a.stack() for a in end[count:]])
-            rest = [next(stacked) if f else None for f in floating]
-            return [*end[:count], *rest]
+            end = dict(zip(floats, _loop(backward, start, many), strict=True))
+            return [
+                end[k].stack() if k in floats and k >= count else end.get(k)
+                for k in range(len(tensors))
+            ]
 
         return rows.stack(), gradient
 

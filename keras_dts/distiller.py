@@ -125,6 +125,19 @@ class Distiller(Checkpoints, TakesRawText):
             preprocessors. To be saved with the distiller it must be
             registered with Keras.
         student_inputs: The same for the student.
+        chunk_size: For language models, whose logits of all tokens may not
+            fit: how many tokens a training step projects onto the vocabulary
+            at once. Everything from there on, `compile`'s loss and metrics
+            included, is computed chunk of tokens by chunk, forth and once
+            more on the way back, with the same result. `None` never does so;
+            a number always; `"auto"` where the logits are large (by
+            `batch * length * classes`, where these are known when the step is
+            traced) and it can be done. It can be for two models that end in a
+            `Dense` layer or a reversed embedding, as causal language models
+            of KerasHub do; losses `KD`, `ReverseKL` and `GeneralizedJSD`;
+            temperatures that look at one token or at the gap alone; and
+            labels that are class indices. `DTS`, which wants the gap first,
+            takes one more pass. `evaluate` and `predict` hold all logits.
         **kwargs: Passed on to `keras.Model`.
 
     Raises:

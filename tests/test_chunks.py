@@ -20,7 +20,8 @@ Y = RNG.integers(0, WORDS, (BATCH, LENGTH)).astype("int32")
 PADDING = np.array(
     [[1, 1, 1, 0, 0], [1, 2, 1, 1, 1], [0, 0, 0, 0, 0]], "float32"
 )
-WEIGHTS = {"none": None, "tokens": PADDING, "examples": np.array([[1.0], [0.0], [3.0]])}
+EXAMPLES = np.repeat(np.array([[1.0], [0.0], [3.0]], "float32"), LENGTH, axis=1)
+WEIGHTS = {"none": None, "tokens": PADDING, "examples": EXAMPLES}
 
 
 def writer(width=6, seed=0, words=WORDS, mask=False, last=layers.Dense):
