@@ -56,9 +56,8 @@ class Chunks:
         self._terms = terms
         self._policy = policy
         self._active = False
-        self._why_not_now: str | None = None
         self.bodies: tuple[Body, ...] = ()
-        self._why_not = self._look(teacher, student)
+        self._why_not = self._why_not_now = self._look(teacher, student)
         self._complain(self._why_not)
 
     def _look(self, teacher: keras.Model, student: keras.Model) -> str | None:
