@@ -18,6 +18,7 @@ from keras_dts.arguments import (
     to_metrics,
     to_pair,
 )
+from keras_dts.bodies import Hidden
 from keras_dts.callbacks import (
     EpochDriver,
     FaultGuard,
@@ -25,6 +26,8 @@ from keras_dts.callbacks import (
     raise_faults,
 )
 from keras_dts.checks import Schedule, check_weight
+from keras_dts.chunked import Chunk, ChunkedLosses, Told
+from keras_dts.chunks import Chunks
 from keras_dts.features import Answers, Cached, TappedModel
 from keras_dts.heads import HeadReader, logged
 from keras_dts.logits import Head, Tensor, wide
@@ -132,6 +135,19 @@ class Distiller(Checkpoints, TakesCaches):
             preprocessors. To be saved with the distiller it must be
             registered with Keras.
         student_inputs: The same for the student.
+        chunk_size: For language models, whose logits of all tokens may not
+            fit: how many tokens a training step projects onto the vocabulary
+            at once. Everything from there on, `compile`'s loss and metrics
+            included, is computed chunk of tokens by chunk, forth and once
+            more on the way back, with the same result. `None` never does so;
+            a number always; `"auto"` where the logits are large (by
+            `batch * length * classes`, where these are known when the step is
+            traced) and it can be done. It can be for two models that end in a
+            `Dense` layer or a reversed embedding, as causal language models
+            of KerasHub do; losses `KD`, `ReverseKL` and `GeneralizedJSD`;
+            temperatures that look at one token or at the gap alone; and
+            labels that are class indices. `DTS`, which wants the gap first,
+            takes one more pass. `evaluate` and `predict` hold all logits.
         **kwargs: Passed on to `keras.Model`.
 
     Raises:
@@ -183,6 +199,7 @@ class Distiller(Checkpoints, TakesCaches):
         from_logits: bool | str | tuple[bool, bool] = "auto",
         teacher_inputs: Callable[[Any], Any] | None = None,
         student_inputs: Callable[[Any], Any] | None = None,
+        chunk_size: int | str | None = "auto",
         **kwargs: Any,
     ) -> None:
         check_models(teacher, student)
@@ -217,6 +234,14 @@ class Distiller(Checkpoints, TakesCaches):
         )
         self._make_state()
         self._look_at_models()
+        self._chunks = Chunks(
+            chunk_size, teacher, student, self.terms, self.temperature
+        )
+        self._chunked = ChunkedLosses(
+            self._reader, self._chunks.bodies, self.terms, self.temperature
+        )
+        self._tapped_teacher.run = functools.partial(self._chunks.run, 0)
+        self._tapped_student.run = functools.partial(self._chunks.run, 1)
 
     def _make_state(self) -> None:
         self.step = self.add_weight(
@@ -383,6 +408,9 @@ class Distiller(Checkpoints, TakesCaches):
         bound = inspect.signature(super().compile).bind(*args, **kwargs)
         if is_causal(self.student):
             _weigh_metrics(bound.arguments)
+        self._chunks.compiled(
+            bound.arguments.get("loss"), bound.arguments.get("loss_weights")
+        )
         super().compile(*bound.args, **bound.kwargs)
         self._head_metrics = HeadMetrics(metrics)
 
@@ -434,7 +462,8 @@ class Distiller(Checkpoints, TakesCaches):
         Args:
             *args: The batch; on JAX, the state and the batch.
         """
-        return super().train_step(*self._with_answers(*args))
+        with self._chunks.step(args[-1]):
+            return super().train_step(*self._with_answers(*args))
 
     def test_step(self, *args: Any) -> Any:
         """Evaluates the student; the teacher runs for metrics that ask."""
@@ -537,6 +566,9 @@ class Distiller(Checkpoints, TakesCaches):
         self._reader.check_targets(outputs, y, sample_weight)
         if not isinstance(x, _Batch):
             return self._evaluated(x, y, outputs, sample_weight)
+        if isinstance(outputs, Hidden):
+            told = self._told_in_chunks(x, y, outputs, sample_weight)
+            return self._combined(x, told)
         heads, faults, safe_y = self._reader.prepare(
             x.teacher.outputs,
             outputs,
@@ -560,29 +592,66 @@ class Distiller(Checkpoints, TakesCaches):
         )
         student_loss = self._student_loss(safe_y, outputs, sample_weight)
         values = [term.loss(step) for term in self.terms]
+        told = Told(student_loss, values, faults, logged(heads, temperatures))
+        return self._combined(x, told)
+
+    def _told_in_chunks(
+        self, x: Any, y: Any, student: Hidden, sample_weight: Any
+    ) -> Told:
+        """Returns what a step tells, and updates the metrics of `compile`."""
+        size: Any = self._chunks.size(student.states)
+        tokens = self._chunked.tokens(
+            x.teacher.outputs,
+            student,
+            y,
+            sample_weight,
+            self.loss,
+            size,
+            x.classes,
+        )
+        told = self._chunked.told(tokens, student, sample_weight, self.loss)
+        if len(self.metrics) > len(self.trackers) + 1:  # one for the loss
+            self._chunked.update_metrics(
+                tokens,
+                sample_weight,
+                self._update_metrics,
+                self.metrics_variables,
+            )
+        loss = _replica_share() * self._penalties()
+        if told.student_loss is not None:
+            loss = told.student_loss + loss
+        return told._replace(student_loss=loss)
+
+    def _update_metrics(self, chunk: Chunk, y: Any, sample_weight: Any) -> None:
+        self._head_metrics.update([chunk.head], chunk.faults[0])
+        if y is not None:
+            super().compute_metrics(None, y, chunk.outputs, sample_weight)
+
+    def _combined(self, x: Any, told: Told) -> Tensor:
+        """Combines, logs and counts what a training step tells."""
         distillation_loss = sum(
             self._now(weight) * value
             for weight, value in zip(
-                self.distillation_loss_weights, values, strict=True
+                self.distillation_loss_weights, told.values, strict=True
             )
         )
         if self.uses_temperature:
-            softened = zip(self.terms, values, strict=True)
+            softened = zip(self.terms, told.values, strict=True)
             self.temperature.observe(
                 sum(v for term, v in softened if term.uses_temperature)
             )
         share = _replica_share()
         parts = {
-            "student_loss": student_loss / share,
+            "student_loss": told.student_loss / share,
             "distillation_loss": distillation_loss,
         }
-        self._track(x, parts | logged(heads, temperatures))
+        self._track(x, parts | told.logged)
         weight = self._now(self.student_loss_weight)
         self.step.assign_add(1)
-        self.faults.assign(ops.maximum(self.faults, faults))
+        self.faults.assign(ops.maximum(self.faults, told.faults))
         taught = share * (distillation_loss + self._penalties())
-        loss = weight * student_loss + (1 - weight) * taught
-        return loss * (1 - ops.max(faults))
+        loss = weight * told.student_loss + (1 - weight) * taught
+        return loss * (1 - ops.max(told.faults))
 
     def _evaluated(
         self, x: Any, y: Any, outputs: Any, sample_weight: Any
@@ -631,7 +700,7 @@ class Distiller(Checkpoints, TakesCaches):
         """Returns the logs; metrics that need labels wait for labels."""
         if isinstance(y_pred, Answers):
             y_pred = y_pred.outputs
-        if y is None:
+        if y is None or isinstance(y_pred, Hidden):
             return self.get_metrics_result()
         return super().compute_metrics(x, y, y_pred, sample_weight)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -54,6 +54,8 @@ class TappedModel:
         self.model = model
         self._role = role
         self._came_unbuilt = not model.built
+        # What runs the model, from it, its inputs and `training`.
+        self.run: Callable[..., Any] = _run_whole
         self._layers = {
             path: find_layer(model, path, f"{role}_layer_name")
             for path in paths
@@ -69,7 +71,8 @@ class TappedModel:
         features: dict[str, Any] = {}
         with contextlib.ExitStack() as stack:
             for path, layer in self._layers.items():
-                stack.enter_context(_recorded(layer, path, features))
+                record = _recorder(path, features)
+                stack.enter_context(replaced_call(layer, record))
             outputs = self._run(inputs, training)
         for path in self._layers:
             if path not in features:
@@ -82,7 +85,7 @@ class TappedModel:
 
     def _run(self, inputs: Any, training: bool | None) -> Any:
         try:
-            return self.model(inputs, training=training)
+            return self.run(self.model, inputs, training)
         except Exception as error:
             if not self._came_unbuilt:
                 raise
@@ -91,6 +94,10 @@ class TappedModel:
                 f"a batch. Received: a {type(self.model).__name__}, which "
                 f"failed: {error}"
             ) from error
+
+
+def _run_whole(model: keras.Model, inputs: Any, training: bool | None) -> Any:
+    return model(inputs, training=training)
 
 
 def find_layer(model: keras.Model, path: str, argument: str) -> keras.Layer:
@@ -142,19 +149,19 @@ def _children(layer: keras.Layer) -> dict[str, keras.Layer]:
 
 
 @contextlib.contextmanager
-def _recorded(
-    layer: keras.Layer, name: str, outputs: dict[str, Any]
+def replaced_call(
+    layer: keras.Layer, change: Callable[[Any], Any]
 ) -> Iterator[None]:
+    """Replaces a layer's `call`, on this instance and for a while.
+
+    Args:
+        layer: The layer.
+        change: From its `call` to what is called instead.
+    """
     # Keras runs this method of a quantized layer instead of `call`.
     method = "call" if layer.quantization_mode is None else "quantized_call"
-    original = getattr(layer, method)
     held = vars(layer).get(method)
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        outputs[name] = original(*args, **kwargs)
-        return outputs[name]
-
-    setattr(layer, method, call)
+    setattr(layer, method, change(getattr(layer, method)))
     try:
         yield
     finally:
@@ -162,6 +169,19 @@ def _recorded(
             delattr(layer, method)
         else:
             setattr(layer, method, held)
+
+
+def _recorder(name: str, outputs: dict[str, Any]) -> Callable[[Any], Any]:
+    """Returns what makes a `call` keep its result."""
+
+    def change(original: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            outputs[name] = original(*args, **kwargs)
+            return outputs[name]
+
+        return call
+
+    return change
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")

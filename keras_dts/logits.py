@@ -130,11 +130,20 @@ class Head:
         """
         if self.labels is None or not self.same_classes:
             return ops.zeros((), dtype=self.student.dtype)
+        return self.mean(self.behind)
+
+    @functools.cached_property
+    def behind(self) -> Tensor:
+        """How far the student is behind at each entry: see `gap`.
+
+        Shape `(batch, ...)`; 0 where `gap` is 0 for want of labels.
+        """
+        if self.labels is None or not self.same_classes:
+            return ops.zeros_like(self.weights)
         student = ops.stop_gradient(self.student)
-        behind = cross_entropy(student, self.labels) - cross_entropy(
+        return cross_entropy(student, self.labels) - cross_entropy(
             self.teacher, self.labels
         )
-        return self.mean(behind)
 
 
 def wide() -> str:

@@ -100,6 +100,7 @@ class Checkpoints(keras.Model):
             },
             **{name: serialize(getattr(self, name)) for name in _SERIALIZED},
             "from_logits": self._reader.from_logits,
+            "chunk_size": self._chunks.chunk_size,
         }
 
     @classmethod

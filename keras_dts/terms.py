@@ -64,6 +64,7 @@ class Term(keras.layers.Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(dtype=wide(), autocast=False, **kwargs)
         self.projectors: list[Projector] = []
+        self.losses_on_logits: tuple[LogitDistillation, ...] = ()
         self.policies: list[Temperature] = []
         self.built = True
 
@@ -92,6 +93,7 @@ class LogitTerm(Term):
         # In a tuple, so that Keras does not wrap the user's list.
         self._wrapped = (losses,)
         found = [x for x in keras.tree.flatten(losses) if x is not None]
+        self.losses_on_logits = tuple(found)
         self.policies = [x.temperature for x in found if x.temperature]
         self.reads_logits = True
         self.uses_temperature = any(x.temperature is None for x in found)

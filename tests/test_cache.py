@@ -305,6 +305,17 @@ def test_language_models_keep_the_top_classes_of_each_token(tmp_path):
     assert cache.bytes_per_example == 16 * 22
 
 
+@pytest.mark.parametrize("top_k", [None, 5])
+def test_cached_language_models_train_in_chunks(tmp_path, top_k):
+    teacher = gpt2(16, seed=1)
+    cache = cached(teacher, SENTENCES, tmp_path, top_k=top_k)
+    logs = []
+    for chunk_size in (None, 7):
+        distiller = distil(teacher, gpt2(seed=2), chunk_size=chunk_size)
+        logs.append(fit(distiller, cache, batch_size=2))
+    same_logs(*logs, 1e-4)
+
+
 def test_coarse_divergences_are_divergences():
     rng = np.random.default_rng(0)
     teacher, student = rng.normal(size=(2, 200, 12)) * 3

@@ -43,6 +43,9 @@ class LogitDistillation(keras.distillation.DistillationLoss):
     # Whether the classes may be others for each example, as those of a cache
     # that keeps each example's most probable ones are.
     takes_coarse = True
+    # Whether each entry's value depends on nothing of the batch but that
+    # entry's logits and labels, so that a batch may come in parts.
+    in_parts = False
 
     def __init__(
         self, temperature: float | str | Schedule | Temperature | None = None

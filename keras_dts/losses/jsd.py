@@ -61,6 +61,8 @@ class GeneralizedJSD(LogitDistillation):
         arXiv 2306.13649, 2023.
     """
 
+    in_parts = True
+
     def __init__(
         self,
         beta: float = 0.5,

@@ -45,6 +45,8 @@ class KD(LogitDistillation):
         Network, arXiv 1503.02531, 2015.
     """
 
+    in_parts = True
+
     def divergence(
         self,
         teacher_log_probs: Tensor,

@@ -44,6 +44,8 @@ class ReverseKL(LogitDistillation):
         arXiv 2306.08543, 2023.
     """
 
+    in_parts = True
+
     def divergence(
         self,
         teacher_log_probs: Tensor,

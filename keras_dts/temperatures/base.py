@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
@@ -106,6 +107,39 @@ class Temperature(keras.layers.Layer):
         Args:
             loss: The mean of the losses that used these temperatures, a
                 scalar.
+        """
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether a batch can be asked for in parts.
+
+        That is, whether each entry's answer depends on nothing of the batch
+        but that entry's logits and labels, and the gap. Where it does,
+        `begin_step` and `end_step` stand for `heads`.
+        """
+        return False
+
+    def begin_step(
+        self, gap: Callable[[], Tensor]
+    ) -> Callable[[Head], Temperatures]:
+        """Begins a training step whose batch comes in parts.
+
+        Args:
+            gap: Measures the batch's gap, for which it runs over all parts:
+                called only if the answers depend on it.
+
+        Returns:
+            What answers each part.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} cannot be asked for parts of a batch."
+        )
+
+    def end_step(self, gap: Tensor) -> None:
+        """Ends a training step whose batch came in parts.
+
+        Args:
+            gap: The batch's gap.
         """
 
     def driven(self) -> DynamicTemperature | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -28,6 +29,8 @@ class BasedTemperature(Temperature):
     """
 
     base_name = "base"
+    # Whether `around` looks at each entry alone.
+    entry_by_entry = False
 
     def __init__(
         self, base: float | str | Schedule | Temperature, **kwargs: Any
@@ -60,6 +63,22 @@ class BasedTemperature(Temperature):
             self.around(head, answer.student)
             for head, answer in zip(heads, answers, strict=True)
         ]
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether both the base and what is around it can be."""
+        return self.entry_by_entry and self.base.in_parts
+
+    def begin_step(
+        self, gap: Callable[[], Tensor]
+    ) -> Callable[[Head], Temperatures]:
+        """Begins the base's step, and answers each part around that."""
+        base = self.base.begin_step(gap)
+        return lambda head: self.around(head, base(head).student)
+
+    def end_step(self, gap: Tensor) -> None:
+        """Tells the base."""
+        self.base.end_step(gap)
 
     def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
         """Tells the base."""

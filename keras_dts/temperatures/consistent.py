@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -62,6 +63,17 @@ class ConsistentTemperature(Temperature):
         check_number("ratio", ratio, above=0.0)
         self.ratio = ratio
         self.weighted = weighted
+
+    @property
+    def in_parts(self) -> bool:
+        """Yes."""
+        return True
+
+    def begin_step(
+        self, gap: Callable[[], Tensor]
+    ) -> Callable[[Head], Temperatures]:
+        """Answers each part as if it were the batch."""
+        return lambda head: self.of(head, training=True)
 
     def of(self, head: Head, *, training: bool) -> Temperatures:
         """Returns the temperatures for one output."""

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_dts.checks import check_choice, check_number
-from keras_dts.logits import Head, Tensor
+from keras_dts.logits import Head, Tensor, wide
 from keras_dts.temperatures.auto import AutoTemperature
 from keras_dts.temperatures.base import (
     Temperature,
@@ -251,6 +251,36 @@ class DynamicTemperature(Temperature):
             new = self.update(gap)
             used = new if self.update_order == "before" else used
         return [Temperatures(used, used, used * used)] * len(heads)
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether it is, as with bounds that are given."""
+        return self.auto is None
+
+    def begin_step(
+        self, gap: Callable[[], Tensor]
+    ) -> Callable[[Head], Temperatures]:
+        """Answers every part with the one temperature.
+
+        The gap is measured only where there is room for it to change that:
+        in a constant there is none.
+        """
+        used = ops.copy(self.temperature.value)
+        if self.update_order == "before":
+            used = self.update(self._gap_if_it_matters(gap))
+        answer = Temperatures(used, used, used * used)
+        return lambda head: answer
+
+    def end_step(self, gap: Tensor) -> None:
+        """Advances the temperature, if this step was not to use it."""
+        if self.update_order == "after":
+            self.update(gap)
+
+    def _gap_if_it_matters(self, gap: Callable[[], Tensor]) -> Tensor:
+        if self.gap_scale is None:
+            return ops.zeros(())
+        room = ops.not_equal(self.minimum.value, self.maximum.value)
+        return ops.cond(room, gap, lambda: ops.zeros((), dtype=wide()))
 
     def _choose(self, heads: list[Head]) -> None:
         """Chooses the cosine's height, and the range, if that is wanted."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_dts.checks import Schedule
-from keras_dts.logits import Head
+from keras_dts.logits import Head, Tensor
 from keras_dts.temperatures.base import FLOOR, Temperature, Temperatures
 
 
@@ -59,11 +60,28 @@ class ScheduledTemperature(Temperature):
 
     def heads(self, heads: list[Head], *, training: bool) -> list[Temperatures]:
         """Answers every output with the schedule's temperature."""
-        now = ops.cast(self.schedule(self.step.value), self.compute_dtype)
-        now = ops.maximum(now, FLOOR)
+        answer = self._now()
         if training:
             self.step.assign(self.step + 1)
-        return [Temperatures(now, now, now * now)] * len(heads)
+        return [answer] * len(heads)
+
+    @property
+    def in_parts(self) -> bool:
+        """Yes."""
+        return True
+
+    def begin_step(
+        self, gap: Callable[[], Tensor]
+    ) -> Callable[[Head], Temperatures]:
+        """Answers every part with the schedule's temperature."""
+        answer = self._now()
+        self.step.assign(self.step + 1)
+        return lambda head: answer
+
+    def _now(self) -> Temperatures:
+        now = ops.cast(self.schedule(self.step.value), self.compute_dtype)
+        now = ops.maximum(now, FLOOR)
+        return Temperatures(now, now, now * now)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

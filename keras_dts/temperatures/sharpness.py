@@ -64,6 +64,7 @@ class SharpnessTemperature(BasedTemperature):
     """
 
     base_name = "reference"
+    entry_by_entry = True
 
     def __init__(
         self,

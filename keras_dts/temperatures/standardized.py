@@ -51,6 +51,8 @@ class LogitStandardization(BasedTemperature):
         arXiv 2403.01427, 2024.
     """
 
+    entry_by_entry = True
+
     def __init__(
         self, base: float | str | Schedule | Temperature = 2.0, **kwargs: Any
     ) -> None:
