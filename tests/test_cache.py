@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import torch
 from helpers import blobs, copies, crossentropy, mlp, moved, tagger
 from keras import layers, ops
 from scipy.special import log_softmax, logsumexp, softmax
@@ -79,11 +78,14 @@ class Pages(keras.utils.PyDataset):
         return X[rows], Y[rows], WEIGHTS[rows]
 
 
-def loader(data, *, grained=False):
-    rows = list(zip(*data, strict=True))
-    if grained:
-        return grain.MapDataset.source(rows).batch(16)
-    return torch.utils.data.DataLoader(rows, 16)
+def rows():
+    return list(zip(*DATA, strict=True))
+
+
+def torch_loader():
+    from torch.utils.data import DataLoader
+
+    return DataLoader(rows(), 16)
 
 
 DATA = (X, Y, WEIGHTS)
@@ -91,8 +93,7 @@ SOURCES = {
     "arrays": lambda: DATA,
     "a memory map": lambda: DATA,
     "tf.data": lambda: tf.data.Dataset.from_tensor_slices(DATA).batch(16),
-    "DataLoader": lambda: loader(DATA),
-    "Grain": lambda: loader(DATA, grained=True),
+    "Grain": lambda: grain.MapDataset.source(rows()).batch(16),
     "PyDataset": Pages,
     "a list of batches": lambda: iter([Pages()[i] for i in range(4)]),
 }
@@ -101,9 +102,11 @@ SOURCES = {
 # The same training.
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    "source", [*SOURCES, pytest.param("DataLoader", marks=pytest.mark.torch)]
+)
 def test_a_cached_teacher_trains_as_one_that_is_there(tmp_path, source):
-    data = SOURCES[source]()
+    data = SOURCES.get(source, torch_loader)()
     if source == "a memory map":
         np.save(tmp_path / "x.npy", X)
         data = (np.load(tmp_path / "x.npy", mmap_mode="r"), Y, WEIGHTS)
