@@ -102,6 +102,9 @@ class Distiller(Checkpoints, TakesCaches):
     both models must have the same tokens, and `metrics` count as
     `weighted_metrics`, so that padding and prompts do not.
 
+    `fit`, `evaluate` and `predict` also take a `keras_dts.TeacherCache` for
+    `x`: then the teacher's answers come from disk, and it does not run.
+
     The teacher runs with `training=False`, gets no gradient and is not
     changed; its `trainable` flags are not touched. A layer that both models
     share is the student's, and trains if the student's does.
@@ -154,7 +157,8 @@ class Distiller(Checkpoints, TakesCaches):
         ValueError: If an argument is out of its range, the models' outputs,
             tokens or `class_names` do not fit each other, or teacher and
             student are one. From `fit` and its kind, if raw strings are no
-            strings, or the models cannot read them.
+            strings, or the models cannot read them; if a cache is another
+            teacher's, or lacks what a loss reads.
 
     Example:
     >>> import keras
