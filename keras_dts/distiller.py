@@ -35,7 +35,8 @@ from keras_dts.losses.base import DEFAULT_TEMPERATURE
 from keras_dts.metrics import HeadMetrics
 from keras_dts.raw_text import RawText
 from keras_dts.saving import Checkpoints
-from keras_dts.teacher_cache import TakesCaches, TeacherCache
+from keras_dts.takes_caches import TakesCaches
+from keras_dts.teacher_cache import TeacherCache
 from keras_dts.temperatures.base import Temperature, Temperatures
 from keras_dts.temperatures.convert import to_policy
 from keras_dts.terms import Step, to_term
