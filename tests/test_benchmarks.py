@@ -13,6 +13,7 @@ from helpers import BACKEND, blobs
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(FOLDER))
 
+import cache
 import models
 import scaling
 import step_time
@@ -204,3 +205,18 @@ def test_rounds_are_interleaved():
     assert times == {"a": [3.0, 5.0], "b": [4.0, 6.0]}
     ratio = timing.Ratio("b / both", "b", ("a", "b"))
     assert timing.quotients(times, ratio) == [4 / 7, 6 / 11]
+
+
+def test_cache(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(step_time.TASKS, "tiny", Tiny)
+    cache.main(
+        [
+            *("--task=tiny", "--small", "--rounds=2", "--steps=2"),
+            f"--out={tmp_path}",
+        ]
+    )
+    _, rows = read(tmp_path, "cache-tiny")
+    assert len(rows) == 2
+    check_ratios(rows, cache.RATIOS)
+    # Three classes of four bytes.
+    assert "12 bytes an example" in capsys.readouterr().out
