@@ -141,7 +141,8 @@ def find_body(model: keras.Model) -> Body | str:
 
 def _candidates(model: keras.Model) -> list[keras.Layer]:
     if is_causal(model):
-        return [model.backbone.token_embedding]
+        layer = getattr(model.backbone, "token_embedding", None)
+        return [] if layer is None else [layer]
     reversible = getattr(keras.layers, "ReversibleEmbedding", ())
     return [
         layer
@@ -159,7 +160,7 @@ def _fits(body: Body, spec: Any) -> bool:
     batch = keras.tree.map_structure(_example, spec)
     try:
         hidden = body(batch, False, lambda states: len(states.shape) == 3)
-    except ValueError:
+    except Exception:  # a model that such a batch is nothing for
         return False
     if not isinstance(hidden, Hidden):
         return False
