@@ -150,12 +150,16 @@ def _compiled(model: keras.Model) -> Callable[[Any], Any]:
     backend = keras.config.backend()
     if backend == "jax":
         jax = importlib.import_module("jax")
-        trainable = [v.value for v in model.trainable_variables]
-        others = [v.value for v in model.non_trainable_variables]
         call = jax.jit(
             lambda *args: model.stateless_call(*args, training=False)[0]
         )
-        return lambda x: call(trainable, others, x)
+        # Read each time: a training that the model takes part in gives its
+        # variables other buffers, and takes the old ones.
+        return lambda x: call(
+            [v.value for v in model.trainable_variables],
+            [v.value for v in model.non_trainable_variables],
+            x,
+        )
     if backend == "tensorflow":
         tensorflow = importlib.import_module("tensorflow")
         model.compile()
