@@ -98,10 +98,8 @@ def main(arguments: list[str] | None = None) -> None:
         }
         times = timing.in_turns(runs, args.rounds)
         size = cache.bytes_per_example
-    print(f"{args.task}, {timing.versions()}, {size:.0f} bytes an example")
-    timing.show(times, RATIOS)
-    header, rows = timing.table(times, RATIOS)
-    timing.write(args.out, f"cache-{args.task}", header, rows)
+    title = f"{args.task}, {timing.versions()}, {size:.0f} bytes an example"
+    timing.report(args.out, f"cache-{args.task}", title, times, RATIOS)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,13 @@ in the times. Prints the median of the times and of the ratios of each pair.
 from __future__ import annotations
 
 import argparse
-import csv
-import importlib
-import platform
 import statistics
 import time
 from pathlib import Path
 
 import keras
 import numpy as np
+import timing
 from keras_hub import models
 
 import keras_dts
@@ -52,7 +50,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--rounds", type=int, default=9)
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
     splits = data.load("spam_assassin")
     strings, labels = splits.x_train[:MAILS], splits.y_train[:MAILS]
     pieces = vocabularies.word_pieces(splits.x_train, 4_000)
@@ -74,9 +71,6 @@ def main() -> None:
 
     for x in (tokens, strings):
         seconds(x)  # compiles
-    backend = keras.config.backend()
-    version = importlib.import_module(backend).__version__
-    versions = f"keras {keras.__version__}, {backend} {version}"
     pairs = []
     for number in range(args.rounds):
         # The other one first each time, as machines become slower or faster.
@@ -89,18 +83,16 @@ def main() -> None:
     ratios = [raw / ready for ready, raw in pairs]
     ready, raw = (statistics.median(x) for x in zip(*pairs, strict=True))
     print(
-        f"{versions}: {ready:.2f} s, {raw:.2f} s, ratio "
+        f"{timing.versions()}: {ready:.2f} s, {raw:.2f} s, ratio "
         f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to "
         f"{max(ratios):.3f})"
     )
-    name = f"raw_text-{backend}-{platform.machine()}.csv"
-    with (args.out / name).open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([f"# {versions}, python {platform.python_version()}"])
-        writer.writerow(["tokens (s)", "strings (s)", "ratio"])
-        writer.writerows(
-            [f"{a:.3f}", f"{b:.3f}", f"{b / a:.3f}"] for a, b in pairs
-        )
+    timing.write(
+        args.out,
+        "raw_text",
+        ["tokens (s)", "strings (s)", "ratio"],
+        [[f"{x:.3f}" for x in (a, b, b / a)] for a, b in pairs],
+    )
 
 
 if __name__ == "__main__":

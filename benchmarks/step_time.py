@@ -242,10 +242,8 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"--only takes {list(found)}, not {sorted(unknown)}")
     times = timing.in_turns({n: found[n]() for n in chosen}, args.rounds)
     ratios = [r for r in RATIOS if {r.over, *r.base} <= set(chosen)]
-    print(f"{args.task}, {timing.versions()}")
-    timing.show(times, ratios)
-    header, rows = timing.table(times, ratios)
-    timing.write(args.out, f"step_time-{args.task}", header, rows)
+    title = f"{args.task}, {timing.versions()}"
+    timing.report(args.out, f"step_time-{args.task}", title, times, ratios)
 
 
 if __name__ == "__main__":

@@ -249,8 +249,33 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def report(
+    folder: Path,
+    name: str,
+    title: str,
+    times: Mapping[str, Sequence[float]],
+    ratios: Sequence[Ratio],
+) -> None:
+    """Prints what was measured, and writes it down.
+
+    Args:
+        folder: As for `write`.
+        name: As for `write`.
+        title: A line to print first.
+        times: Milliseconds by name.
+        ratios: The ratios to report.
+    """
+    print(title)
+    show(times, ratios)
+    write(folder, name, *table(times, ratios))
+
+
 def write(
-    folder: Path, name: str, header: Sequence[str], rows: Sequence[Any]
+    folder: Path,
+    name: str,
+    header: Sequence[str],
+    rows: Sequence[Any],
+    note: str = "",
 ) -> Path:
     """Writes a CSV file named by backend and machine.
 
@@ -259,12 +284,13 @@ def write(
         name: What the file's name begins with.
         header: The names of the columns.
         rows: The rows. Floats are written with five digits.
+        note: What else stands in the first line, after the versions.
     """
     folder.mkdir(parents=True, exist_ok=True)
     backend, machine = keras.config.backend(), platform.machine()
     path = folder / f"{name}-{backend}-{machine}.csv"
     with path.open("w", newline="") as file:
-        file.write(f"# {versions()}\n")
+        file.write(f"# {versions()}{note}\n")
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(

@@ -14,9 +14,7 @@ memory of the chunked step at 65,536 tokens, and of the plain one at 8,192.
 from __future__ import annotations
 
 import argparse
-import csv
 import importlib
-import platform
 import resource
 import statistics
 import subprocess
@@ -26,6 +24,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import timing
 from keras import layers
 
 import keras_dts
@@ -105,7 +104,6 @@ def main() -> None:
     if args.memory:
         measure_memory(args.memory, args.tokens, *size)
         return
-    args.out.mkdir(parents=True, exist_ok=True)
     cases = [(form, args.tokens) for form in FORMS]
     cases += [("plain", 8_192), ("chunked", 65_536)] if args.long else []
     needed = {}
@@ -118,28 +116,23 @@ def main() -> None:
     pairs = [[seconds(step) for step in steps] for _ in range(args.rounds)]
     plain, chunked = (statistics.median(x) for x in zip(*pairs, strict=True))
     ratios = [b / a for a, b in pairs]
-    backend = keras.config.backend()
-    version = importlib.import_module(backend).__version__
-    versions = f"keras {keras.__version__}, {backend} {version}"
     print(
-        f"{versions}: {plain:.2f} s, {chunked:.2f} s, ratio "
+        f"{timing.versions()}: {plain:.2f} s, {chunked:.2f} s, ratio "
         f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to "
         f"{max(ratios):.3f})"
     )
-    name = f"vocabulary-{backend}-{platform.machine()}.csv"
-    with (args.out / name).open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            [
-                f"# {versions}, python {platform.python_version()}, "
-                f"{args.words} words, width {args.width}"
-            ]
-        )
-        writer.writerow(["form", "tokens", "memory (MB)", "seconds a step"])
-        for (form, tokens), megabytes in needed.items():
-            times = [pair[list(FORMS).index(form)] for pair in pairs]
-            shown = [f"{t:.3f}" for t in times] if tokens == args.tokens else []
-            writer.writerow([form, tokens, f"{megabytes:.0f}", *shown])
+    rows = []
+    for (form, tokens), megabytes in needed.items():
+        times = [pair[list(FORMS).index(form)] for pair in pairs]
+        shown = [f"{t:.3f}" for t in times] if tokens == args.tokens else []
+        rows.append([form, tokens, f"{megabytes:.0f}", *shown])
+    timing.write(
+        args.out,
+        "vocabulary",
+        ["form", "tokens", "memory (MB)", "seconds a step"],
+        rows,
+        note=f", {args.words} words, width {args.width}",
+    )
 
 
 if __name__ == "__main__":

@@ -45,9 +45,14 @@ class Field(NamedTuple):
     shape: tuple[int, ...]
 
     @property
+    def is_text(self) -> bool:
+        """Whether it holds texts."""
+        return self.dtype == _TEXT
+
+    @property
     def files(self) -> list[tuple[str, str, tuple[int, ...]]]:
         """Each file's name, and the dtype and shape of an entry."""
-        if self.dtype == _TEXT:
+        if self.is_text:
             return [
                 (f"{self.name}.ends", "int64", ()),
                 (f"{self.name}.text", "uint8", ()),
@@ -249,7 +254,7 @@ class Reader:
         Returns:
             Shape `(n, ...)`; texts as objects.
         """
-        if field.dtype != _TEXT:
+        if not field.is_text:
             values = self._arrays[f"{field.name}.bin"]
             found: Array
             found = values[rows] if columns is None else values[rows, columns]

@@ -13,6 +13,7 @@ from keras_dts._optional import require
 from keras_dts.coarse import top_classes
 from keras_dts.features import TappedModel
 from keras_dts.logits import gives_probabilities, promote, to_logits
+from keras_dts.sources import has_texts
 from keras_dts.text import Reader
 
 
@@ -64,7 +65,7 @@ class Teacher:
             `output_0` and so on, each with `classes_0` where it is coarse,
             and `feature_0` and so on, each of shape `(batch, ...)`.
         """
-        if _has_texts(x):
+        if has_texts(x):
             x = self._tokenized(x)
         elif self._reader.inputs is not None:
             x = self._reader.inputs(x)
@@ -130,7 +131,3 @@ class _Asked(keras.Model):
         if self._from_logits == "auto":
             return not gives_probabilities(self.teacher, index)
         return bool(self._from_logits)
-
-
-def _has_texts(x: Any) -> bool:
-    return any(leaf.dtype.kind == "O" for leaf in keras.tree.flatten(x))

@@ -20,6 +20,7 @@ from keras_dts.sources import (
     Stream,
     Views,
     describe,
+    has_texts,
     leaves,
     read_source,
 )
@@ -164,7 +165,7 @@ def cache_teacher(
             run.go(batch_size, verbose=bool(verbose))
         finally:
             writer.close()
-    cache = TeacherCache(path, data, augment=augment, shard=shard)
+    cache = TeacherCache(path, source, augment=augment, shard=shard)
     cache.check_about(about)
     return cache
 
@@ -286,12 +287,12 @@ def _examples(shown: list[Any], y: Any, weights: Any) -> dict[str, Array]:
     columns = [leaves(x) for x in shown]
     fields = {}
     for i, views in enumerate(zip(*columns, strict=True)):
-        if views[0].dtype.kind == "O" and len(views) > 1:
+        is_text = has_texts(views[0])
+        if is_text and len(views) > 1:
             raise ValueError(
                 "`data` must be in memory where `augment` makes several views "
                 "of texts. Received: batches of texts"
             )
-        is_text = views[0].dtype.kind == "O"
         fields[f"x_{i}"] = views[0] if is_text else np.stack(views, axis=1)
     for role, part in zip(ROLES[1:], (y, weights), strict=True):
         fields |= {f"{role}_{i}": leaf for i, leaf in enumerate(leaves(part))}

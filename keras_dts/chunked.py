@@ -244,8 +244,7 @@ class ChunkedLosses:
         count = 6 + len(self._losses)
         labels, temperature, behind, weights, *rest = tokens.columns(row, count)
         faults, losses = rest[:2], rest[2:]
-        counted = ops.cast(ops.not_equal(weights, 0), wide())
-        gap = weighted_mean(behind, counted)
+        gap = _mean(behind, weights)
         for policy in {id(p): p for p in policies}.values():
             policy.end_step(gap)
         values = [weighted_mean(loss, weights) for loss in losses]
@@ -254,7 +253,7 @@ class ChunkedLosses:
                 loss_.temperature.observe(value)
         logged = {"gap": gap}
         if any(shared):
-            logged["temperature"] = weighted_mean(temperature, counted)
+            logged["temperature"] = _mean(temperature, weights)
         student_loss = function and self._reduced(
             labels, tokens, student, sample_weight, function
         )
@@ -276,8 +275,7 @@ class ChunkedLosses:
             behind, weights = tokens.frozen().columns(
                 lambda chunk: [chunk.head.behind, chunk.head.weights], 2
             )
-            counted = ops.cast(ops.not_equal(weights, 0), wide())
-            return weighted_mean(behind, counted)
+            return _mean(behind, weights)
 
         begun: dict[int, Any] = {}
         for policy in policies:
@@ -354,6 +352,11 @@ class _Reduction(keras.losses.Loss):
         """Returns the values; `y_pred` only brings its mask."""
         del y_pred
         return y_true
+
+
+def _mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Returns the plain mean of values over the entries that weigh."""
+    return weighted_mean(values, ops.cast(ops.not_equal(weights, 0), wide()))
 
 
 def _loss(loss: Any) -> Any:

@@ -10,7 +10,6 @@ are equal, and at temperature 1 at most that of the whole ones.
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
 
 from keras import ops
 
@@ -18,19 +17,6 @@ from keras_dts.logits import Head, Tensor
 
 # Out of the question at every temperature in use, and still finite.
 _NEVER = -1e9
-
-
-class Coarse(NamedTuple):
-    """Which classes of the student the classes of a coarse head are.
-
-    Attributes:
-        classes: The student's classes, int32, shape `(batch, ..., k)`. One
-            that the student does not have stands for no class.
-        size: How many classes the student has.
-    """
-
-    classes: Tensor
-    size: int
 
 
 def top_classes(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -46,7 +32,7 @@ def top_classes(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """
     classes = ops.cast(ops.top_k(logits, k)[1], "int32")
     whole = ops.log_softmax(logits)
-    return coarse_logits(whole, Coarse(classes, logits.shape[-1])), classes
+    return coarse_logits(whole, classes), classes
 
 
 def coarse_head(head: Head, classes: Tensor) -> Head:
@@ -58,98 +44,81 @@ def coarse_head(head: Head, classes: Tensor) -> Head:
         classes: Which classes the teacher's are, int32, shape
             `(batch, ..., k)`.
     """
-    coarse = Coarse(classes, head.student.shape[-1])
-    teacher = _without_unknown(head.teacher, coarse)
+    teacher = _without_unknown(head.teacher, classes, head.student.shape[-1])
     never = ops.full_like(teacher[..., -1:], _NEVER)
+    kept, others = _parted(head.student, classes)
+    labels = head.labels
     return dataclasses.replace(
         head,
         teacher=teacher,
-        student=coarse_logits(head.student, coarse),
-        labels=None
-        if head.labels is None
-        else coarse_labels(head.labels, coarse),
+        student=_with_last(kept, ops.logsumexp(others, axis=-1)),
+        labels=None if labels is None else coarse_labels(labels, classes),
+        # The tail is no choice: the best of its classes stands for it.
         choices=(
             ops.concatenate([teacher[..., :-1], never], axis=-1),
-            best_logits(head.student, coarse),
+            _with_last(kept, ops.max(others, axis=-1)),
         ),
     )
 
 
-def coarse_logits(logits: Tensor, coarse: Coarse) -> Tensor:
+def coarse_logits(logits: Tensor, classes: Tensor) -> Tensor:
     """Returns logits of some classes, and one for all others.
 
     Args:
         logits: Shape `(batch, ..., classes)`.
-        coarse: Which classes.
+        classes: Which classes, int32, shape `(batch, ..., k)`.
 
     Returns:
         Shape `(batch, ..., k + 1)`: the logits of these classes, and the
         logarithm of the sum of the exponentials of the others'.
     """
-    kept, others = _parted(logits, coarse)
-    tail = ops.logsumexp(others, axis=-1, keepdims=True)
-    return ops.concatenate([kept, tail], axis=-1)
+    kept, others = _parted(logits, classes)
+    return _with_last(kept, ops.logsumexp(others, axis=-1))
 
 
-def best_logits(logits: Tensor, coarse: Coarse) -> Tensor:
-    """Returns logits of some classes, and the highest of the others.
-
-    Which of these is the highest says whether the model's choice is among the
-    classes; by `coarse_logits` the tail would be chosen too often.
-
-    Args:
-        logits: Shape `(batch, ..., classes)`.
-        coarse: Which classes.
-
-    Returns:
-        Shape `(batch, ..., k + 1)`.
-    """
-    kept, others = _parted(logits, coarse)
-    best = ops.max(others, axis=-1, keepdims=True)
-    return ops.concatenate([kept, best], axis=-1)
-
-
-def _without_unknown(values: Tensor, coarse: Coarse) -> Tensor:
-    """Returns a teacher's coarse logits without classes the student lacks.
-
-    Args:
-        values: Shape `(batch, ..., k + 1)`.
-        coarse: Which classes they are.
-    """
-    known = ops.less(coarse.classes, coarse.size)
-    kept = ops.where(known, values[..., :-1], _NEVER)
-    return ops.concatenate([kept, values[..., -1:]], axis=-1)
-
-
-def coarse_labels(labels: Tensor, coarse: Coarse) -> Tensor:
+def coarse_labels(labels: Tensor, classes: Tensor) -> Tensor:
     """Returns labels for a coarse head.
 
     Args:
         labels: Class indices of shape `(batch, ...)`, or probabilities of
             shape `(batch, ..., classes)`.
-        coarse: The head's classes, `k` of them.
+        classes: The head's classes, int32, shape `(batch, ..., k)`.
 
     Returns:
         Indices from 0 to `k`, where `k` is the tail, int32, of shape
         `(batch, ...)`; or probabilities of shape `(batch, ..., k + 1)`.
     """
-    classes = coarse.classes
     if len(labels.shape) < len(classes.shape):
         same = ops.equal(classes, ops.expand_dims(labels, axis=-1))
         index = ops.cast(ops.argmax(ops.cast(same, "int32"), axis=-1), "int32")
         return ops.where(ops.any(same, axis=-1), index, classes.shape[-1])
-    known = ops.less(classes, coarse.size)
+    known = ops.less(classes, labels.shape[-1])
     kept = ops.take_along_axis(labels, ops.where(known, classes, 0), axis=-1)
     kept = ops.where(known, kept, 0.0)
-    rest = ops.sum(labels, axis=-1) - ops.sum(kept, axis=-1)
-    return ops.concatenate([kept, ops.expand_dims(rest, axis=-1)], axis=-1)
+    return _with_last(kept, ops.sum(labels, axis=-1) - ops.sum(kept, axis=-1))
 
 
-def _parted(logits: Tensor, coarse: Coarse) -> tuple[Tensor, Tensor]:
+def _without_unknown(values: Tensor, classes: Tensor, size: int) -> Tensor:
+    """Returns a teacher's coarse logits without classes the student lacks.
+
+    Args:
+        values: Shape `(batch, ..., k + 1)`.
+        classes: Which classes they are, shape `(batch, ..., k)`.
+        size: How many classes the student has.
+    """
+    kept = ops.where(ops.less(classes, size), values[..., :-1], _NEVER)
+    return ops.concatenate([kept, values[..., -1:]], axis=-1)
+
+
+def _with_last(kept: Tensor, last: Tensor) -> Tensor:
+    return ops.concatenate([kept, ops.expand_dims(last, axis=-1)], axis=-1)
+
+
+def _parted(logits: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the logits of some classes, and all with these out of play."""
-    size, k = logits.shape[-1], coarse.classes.shape[-1]
+    size, k = logits.shape[-1], classes.shape[-1]
     rows = ops.reshape(logits, (-1, size))
-    classes = ops.reshape(coarse.classes, (-1, k))
+    classes = ops.reshape(classes, (-1, k))
     known = ops.less(classes, size)
     columns = ops.where(known, classes, 0)
     kept = ops.take_along_axis(rows, columns, axis=-1)

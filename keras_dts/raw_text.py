@@ -196,11 +196,11 @@ class RawText:
         Args:
             both: Whether the teacher reads it too.
         """
-        read = self._read(both)
         now = [self._student.reading(), self._teacher.reading()]
         now = now if both else now[:1]
         then, traced = self._traced.get(both, (None, None))
         if traced is None or None in now or now != then:
+            read = self._read(both)
             traced = _tensorflow().function(
                 lambda *batch: read(
                     *keras.utils.unpack_x_y_sample_weight(batch)

@@ -165,9 +165,11 @@ def read_source(data: Any, part: tuple[int, int] | None) -> Arrays | Stream:
     """Returns where data come from.
 
     Args:
-        data: As for `keras_dts.cache_teacher`.
+        data: As for `keras_dts.cache_teacher`, or what this returned.
         part: `None`, or which of how many parts of arrays to keep.
     """
+    if isinstance(data, (Arrays, Stream)):
+        return data
     in_memory = isinstance(data, (tuple, list, dict)) or (
         hasattr(data, "shape") and hasattr(data, "__getitem__")
     )
@@ -176,15 +178,19 @@ def read_source(data: Any, part: tuple[int, int] | None) -> Arrays | Stream:
 
 def leaves(data: Any) -> list[Array]:
     """Lists the arrays in a structure; `None` is none of them."""
-    found: list[Array] = []
-    _mapped(found.append, data)
-    return found
+    return [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
+
+
+def has_texts(data: Any) -> bool:
+    """Says whether there are texts among the arrays in a structure."""
+    return any(leaf.dtype.kind == "O" for leaf in leaves(data))
 
 
 def describe(data: Any) -> Any:
     """Describes a structure of arrays, for JSON."""
     if isinstance(data, dict):
-        return {"dict": [[k, describe(data[k])] for k in data]}
+        # In the order of `leaves`.
+        return {"dict": [[k, describe(data[k])] for k in sorted(data)]}
     if isinstance(data, (tuple, list)):
         kind = "tuple" if isinstance(data, tuple) else "list"
         return {kind: [describe(value) for value in data]}
@@ -212,7 +218,7 @@ def _unpacked(data: Any) -> tuple[Any, Any, Any]:
     """Returns `x`, `y` and the sample weights as NumPy arrays."""
     data = data if isinstance(data, tuple) else (data,)
     arrays = _arrays(keras.utils.unpack_x_y_sample_weight(data))
-    texts = (leaf for leaf in leaves(arrays[0]) if leaf.dtype.kind == "O")
+    texts = (leaf for leaf in leaves(arrays[0]) if has_texts(leaf))
     check_strings(tuple(texts))
     x, y, weights = _mapped(_as_usual, arrays)
     return x, y, weights
@@ -226,6 +232,8 @@ def _arrays(data: Any) -> Any:
         return tuple(_arrays(value) for value in data)
     if isinstance(data, list) and data and hasattr(data[0], "shape"):
         return [_arrays(value) for value in data]
+    if isinstance(data, np.ndarray) and data.dtype.kind not in "USO":
+        return data  # not copied: it may be a map of a large file
     return data if data is None else as_array(data)
 
 
@@ -240,11 +248,7 @@ def _as_usual(array: Array) -> Array:
 
 
 def _mapped(function: Callable[[Any], Any], data: Any) -> Any:
-    """Maps the arrays in a structure."""
-    if isinstance(data, dict):
-        return {k: _mapped(function, v) for k, v in data.items()}
-    if isinstance(data, tuple):
-        return tuple(_mapped(function, value) for value in data)
-    if isinstance(data, list):
-        return [_mapped(function, value) for value in data]
-    return data if data is None else function(data)
+    """Maps the arrays in a structure; `None` stays."""
+    return keras.tree.map_structure(
+        lambda leaf: None if leaf is None else function(leaf), data
+    )

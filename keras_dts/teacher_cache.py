@@ -20,6 +20,7 @@ from keras_dts.sources import (
     Augment,
     Stream,
     Views,
+    has_texts,
     leaves,
     read_source,
     rebuild,
@@ -266,7 +267,7 @@ class TeacherCache:
         """Whether the inputs are raw strings."""
         one, zero = np.zeros(1, np.int64), np.zeros(1, np.int64)
         x, _, _ = self._examples(one, zero)
-        return any(leaf.dtype.kind == "O" for leaf in leaves(x))
+        return has_texts(x)
 
     def _examples(self, rows: Array, number: Array) -> tuple[Any, Any, Any]:
         """Returns inputs, labels and weights; `number` says which views."""
@@ -289,7 +290,7 @@ class TeacherCache:
     def _read(self, name: str, rows: Array, number: Array | None) -> Array:
         """Returns a field of some examples, whichever parts they are in."""
         field = self._fields[name]
-        if field.dtype == "text":
+        if field.is_text:
             number = None
         where = np.searchsorted(self._starts, rows, side="right") - 1
         order = np.argsort(where, kind="stable")

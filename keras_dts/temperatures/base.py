@@ -109,6 +109,9 @@ class Temperature(keras.layers.Layer):
                 scalar.
         """
 
+    # Whether each entry's answer depends on its own logits and labels alone.
+    entry_by_entry = False
+
     @property
     def in_parts(self) -> bool:
         """Whether a batch can be asked for in parts.
@@ -117,12 +120,14 @@ class Temperature(keras.layers.Layer):
         but that entry's logits and labels, and the gap. Where it does,
         `begin_step` and `end_step` stand for `heads`.
         """
-        return False
+        return self.entry_by_entry
 
     def begin_step(
         self, gap: Callable[[], Tensor]
     ) -> Callable[[Head], Temperatures]:
         """Begins a training step whose batch comes in parts.
+
+        Each part is answered as if it were the batch.
 
         Args:
             gap: Measures the batch's gap, for which it runs over all parts:
@@ -131,9 +136,7 @@ class Temperature(keras.layers.Layer):
         Returns:
             What answers each part.
         """
-        raise NotImplementedError(
-            f"{type(self).__name__} cannot be asked for parts of a batch."
-        )
+        return lambda head: self.of(head, training=True)
 
     def end_step(self, gap: Tensor) -> None:
         """Ends a training step whose batch came in parts.

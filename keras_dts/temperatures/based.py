@@ -29,8 +29,6 @@ class BasedTemperature(Temperature):
     """
 
     base_name = "base"
-    # Whether `around` looks at each entry alone.
-    entry_by_entry = False
 
     def __init__(
         self, base: float | str | Schedule | Temperature, **kwargs: Any

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -56,6 +55,8 @@ class ConsistentTemperature(Temperature):
         Knowledge Distillation, arXiv 2605.20357, 2026.
     """
 
+    entry_by_entry = True
+
     def __init__(
         self, ratio: float = 3.0, weighted: bool = True, **kwargs: Any
     ) -> None:
@@ -63,17 +64,6 @@ class ConsistentTemperature(Temperature):
         check_number("ratio", ratio, above=0.0)
         self.ratio = ratio
         self.weighted = weighted
-
-    @property
-    def in_parts(self) -> bool:
-        """Yes."""
-        return True
-
-    def begin_step(
-        self, gap: Callable[[], Tensor]
-    ) -> Callable[[Head], Temperatures]:
-        """Answers each part as if it were the batch."""
-        return lambda head: self.of(head, training=True)
 
     def of(self, head: Head, *, training: bool) -> Temperatures:
         """Returns the temperatures for one output."""

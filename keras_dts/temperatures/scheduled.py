@@ -41,6 +41,8 @@ class ScheduledTemperature(Temperature):
     [4.0, 2.5, 1.0]
     """
 
+    entry_by_entry = True
+
     def __init__(self, schedule: Schedule, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not isinstance(schedule, Schedule):
@@ -64,11 +66,6 @@ class ScheduledTemperature(Temperature):
         if training:
             self.step.assign(self.step + 1)
         return [answer] * len(heads)
-
-    @property
-    def in_parts(self) -> bool:
-        """Yes."""
-        return True
 
     def begin_step(
         self, gap: Callable[[], Tensor]

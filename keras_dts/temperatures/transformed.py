@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_dts.checks import check_number
-from keras_dts.logits import Head, Tensor
+from keras_dts.logits import Head
 from keras_dts.temperatures.base import Temperature, Temperatures
 
 
@@ -50,6 +49,8 @@ class TransformedTeacher(Temperature):
         Matching, arXiv 2402.11148, 2024.
     """
 
+    entry_by_entry = True
+
     def __init__(
         self, exponent: float = 0.1, weighted: bool = False, **kwargs: Any
     ) -> None:
@@ -57,17 +58,6 @@ class TransformedTeacher(Temperature):
         check_number("exponent", exponent, above=0.0, high=1.0)
         self.exponent = exponent
         self.weighted = weighted
-
-    @property
-    def in_parts(self) -> bool:
-        """Yes."""
-        return True
-
-    def begin_step(
-        self, gap: Callable[[], Tensor]
-    ) -> Callable[[Head], Temperatures]:
-        """Answers each part as if it were the batch."""
-        return lambda head: self.of(head, training=True)
 
     def of(self, head: Head, *, training: bool) -> Temperatures:
         """Returns the temperatures for one output."""
