@@ -87,7 +87,7 @@ class Reader(NamedTuple):
             type(part).__module__.startswith("keras_hub.") for part in parts
         ):
             return None
-        return parts, _reading(preprocessor)
+        return parts, _settings(preprocessor), _assets(preprocessor.tokenizer)
 
     @property
     def _takes_strings(self) -> bool:
@@ -306,14 +306,18 @@ def _read_alike(teacher: keras.Model, student: keras.Model) -> bool:
         return True
     if not hasattr(theirs, "tokenizer") or not hasattr(ours, "tokenizer"):
         return False
-    same: bool = _reading(theirs) == _reading(ours)
+    if _settings(theirs) != _settings(ours):
+        return False
+    # The files last, since tokenizers write them to tell what is in them.
+    same: bool = theirs.tokenizer is ours.tokenizer or (
+        _assets(theirs.tokenizer) == _assets(ours.tokenizer)
+    )
     return same
 
 
-def _reading(preprocessor: Any) -> tuple[Any, ...]:
-    """Returns what decides what a preprocessor makes of a text."""
-    config = _unnamed(preprocessor.get_config())
-    return type(preprocessor), config, _assets(preprocessor.tokenizer)
+def _settings(preprocessor: Any) -> tuple[Any, ...]:
+    """Returns what a preprocessor does, whatever its tokenizer's files say."""
+    return type(preprocessor), _unnamed(preprocessor.get_config())
 
 
 def _unnamed(config: Any) -> Any:
