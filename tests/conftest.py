@@ -3,6 +3,8 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The tests' tensors are small: PyTorch's threads would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Two devices on the CPU, for the tests of several replicas.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
