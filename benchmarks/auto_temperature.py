@@ -134,7 +134,7 @@ def run(
 ) -> None:
     task = tasks.SETTINGS[setting.task]
     taught = subset(load(task.data), setting.teacher_images)
-    teacher, row = tasks.train_teacher(task, taught, verbose=False)
+    teacher, row = tasks.ImageTask(task, taught).train_teacher(verbose=False)
     seen = subset(taught, setting.student_images)
     logits = teacher.predict(seen.x_train, batch_size=500, verbose=0)
     print(f"\n{name}: teacher {100 * row.mean:.2f} %", end=", ")

@@ -6,8 +6,9 @@ trains the same student on the same batches in several ways, in turns, and
 prints the median time of a step of each and the ratios that matter, with
 quartiles. `--task images` distils a resnet32x4 into a resnet8x4 in batches of
 64 images of 32 x 32, 100 classes; `--task text` a BERT-style classifier of 4
-layers into one of 2 in batches of 32 texts of 128 tokens. `README.md` in this
-folder says what each line is.
+layers into one of 2 in batches of 32 texts of 128 tokens; `--task perceptron`
+two models that cost next to nothing, so that what a step pays whatever the
+models shows. `README.md` in this folder says what each line is.
 """
 
 from __future__ import annotations
@@ -123,8 +124,39 @@ class Text:
         return optim.Adam(parameters, 1e-4)
 
 
-Task = Images | Text
-TASKS = {"images": Images, "text": Text}
+class Perceptron:
+    """Two dense layers into two others, by SGD."""
+
+    teacher_layer = student_layer = "hidden"
+
+    def __init__(self, small: bool) -> None:
+        self._width, self._batch = (4, 4) if small else (64, 32)
+
+    def pair(self) -> tuple[keras.Model, keras.Model]:
+        """Returns a teacher and a student."""
+        return (
+            models.dense_model(10, width=self._width),
+            models.dense_model(10, width=self._width),
+        )
+
+    def data(self, steps: int) -> Data:
+        """Returns vectors of noise."""
+        rng = np.random.default_rng(0)
+        count = timing.examples(self._batch, steps)
+        x = rng.normal(size=(count, self._width)).astype("float32")
+        return Data(x, rng.integers(0, 10, count).astype("int32"), self._batch)
+
+    def optimizer(self) -> keras.optimizers.Optimizer:
+        """Returns the optimizer."""
+        return keras.optimizers.SGD(0.01)
+
+    def torch_optimizer(self, optim, parameters):
+        """Returns the same for a plain loop."""
+        return optim.SGD(parameters, 0.01)
+
+
+Task = Images | Text | Perceptron
+TASKS = {"images": Images, "text": Text, "perceptron": Perceptron}
 
 
 def compiled(model: keras.Model, task: Task) -> keras.Model:

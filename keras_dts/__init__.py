@@ -1,6 +1,6 @@
 """Knowledge distillation with dynamic temperatures, for Keras 3."""
 
-from keras_dts import losses, metrics, temperatures
+from keras_dts import callbacks, losses, metrics, temperatures
 from keras_dts.cache import cache_teacher
 from keras_dts.callbacks import DTS
 from keras_dts.comparison import compare
@@ -14,6 +14,7 @@ __all__ = [
     "DynamicTemperature",
     "TeacherCache",
     "cache_teacher",
+    "callbacks",
     "compare",
     "losses",
     "metrics",

@@ -9,12 +9,21 @@ import keras
 import numpy.typing as npt
 from keras import ops
 
+from keras_dts._eight_bit import pack
 from keras_dts._optional import require
 from keras_dts.coarse import top_classes
 from keras_dts.features import TappedModel
 from keras_dts.logits import gives_probabilities, promote, to_logits
 from keras_dts.sources import has_texts
 from keras_dts.text import Reader
+
+# As what outputs and features come from the teacher, by what a cache keeps
+# outputs as. `pack` makes eight bits of them.
+_DTYPES = {
+    "float32": ("float32", "float32"),
+    "float16": ("float16", "float16"),
+    "uint8": ("float32", "float16"),
+}
 
 
 class Teacher:
@@ -25,7 +34,7 @@ class Teacher:
         inputs: `None`, or a function from a batch's `x` to its input.
         features: The paths of the layers whose outputs are wanted too.
         top_k: How many classes to keep, or `None` for all.
-        dtype: Of outputs and features.
+        dtype: As what a cache keeps outputs.
         from_logits: Whether the outputs are logits, or `"auto"`.
     """
 
@@ -62,8 +71,9 @@ class Teacher:
             x: The batch's inputs, NumPy arrays; strings as objects.
 
         Returns:
-            `output_0` and so on, each with `classes_0` where it is coarse,
-            and `feature_0` and so on, each of shape `(batch, ...)`.
+            `output_0` and so on, each with `classes_0` where it is coarse and
+            `ends_0` where it is in eight bits, and `feature_0` and so on, each
+            of shape `(batch, ...)`.
         """
         if has_texts(x):
             x = self._tokenized(x)
@@ -74,6 +84,11 @@ class Teacher:
             if name in answers:
                 narrow = "uint16" if size <= 2**16 else "uint32"
                 answers[name] = answers[name].astype(narrow)
+        if self._asked.kept_dtype == "uint8":
+            for name in [n for n in answers if n.startswith("output_")]:
+                packed, ends = pack(answers[name])
+                answers[name] = packed
+                answers[name.replace("output", "ends")] = ends
         return answers
 
     def _tokenized(self, x: Any) -> Any:
@@ -105,26 +120,27 @@ class _Asked(keras.Model):
         self._tapped = tapped
         self.teacher = tapped.model
         self._top_k = top_k
-        self._kept_dtype = dtype
+        self.kept_dtype = dtype
         self._from_logits = from_logits
         self.sizes: dict[str, int] = {}
 
     def call(self, inputs: Any) -> dict[str, Any]:
         """Returns the answers by name."""
         answers = self._tapped(inputs, training=False)
+        outputs, features = _DTYPES[self.kept_dtype]
         kept = {}
         for i, output in enumerate(keras.tree.flatten(answers.outputs)):
             self.sizes[f"classes_{i}"] = output.shape[-1]
             output = promote(output)
             k = self._top_k
             coarse = k is not None and k + 1 < output.shape[-1]
-            if coarse or self._kept_dtype != "float32":
+            if coarse or self.kept_dtype != "float32":
                 output = to_logits(output, from_logits=self._is_logits(i))
             if k is not None and coarse:
                 output, kept[f"classes_{i}"] = top_classes(output, k)
-            kept[f"output_{i}"] = ops.cast(output, self._kept_dtype)
+            kept[f"output_{i}"] = ops.cast(output, outputs)
         for i, feature in enumerate(answers.features.values()):
-            kept[f"feature_{i}"] = ops.cast(feature, self._kept_dtype)
+            kept[f"feature_{i}"] = ops.cast(feature, features)
         return kept
 
     def _is_logits(self, index: int) -> bool:

@@ -81,9 +81,10 @@ def cache_teacher(
             probable classes and the mass of all others as one more, where an
             output has more than `top_k + 1` classes; then losses, `gap` and
             `teacher_kl` are those of these coarse distributions.
-        dtype: `"float32"` or `"float16"`. Defaults to float32, and with
-            `top_k` to float16. In float16 and with `top_k`, a softmax's
-            outputs are kept as logarithms.
+        dtype: `"float32"`, `"float16"` or `"uint8"`: 256 steps between each
+            entry's lowest and highest value, with features in float16.
+            Defaults to float32, and with `top_k` to float16. But for float32
+            without `top_k`, a softmax's outputs are kept as logarithms.
         features: The paths of the teacher's layers that feature losses read.
         teacher_inputs: As for `keras_dts.Distiller`.
         from_logits: Whether the teacher's outputs are logits; `"auto"`, or as
@@ -304,7 +305,7 @@ def _check_arguments(
 ) -> None:
     if top_k is not None:
         check_number("top_k", top_k, low=1)
-    check_choice("dtype", dtype, [None, "float32", "float16"])
+    check_choice("dtype", dtype, [None, "float32", "float16", "uint8"])
     check_number("views", views, low=1)
     if (views > 1) and augment is None:
         raise ValueError(

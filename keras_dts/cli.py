@@ -17,7 +17,7 @@ from typing import Any
 import keras
 
 import keras_dts
-from keras_dts import demo, plots, tasks
+from keras_dts import demo, info, plots, tasks
 from keras_dts.methods import METHODS
 from keras_dts.text_tasks import TEXT_SETTINGS
 from keras_dts_command import BACKENDS
@@ -47,6 +47,11 @@ example:
   keras-dts compare --data digits --methods alone kd-4 dts --seeds 5
 """
 
+_INFO_EXAMPLE = """\
+example:
+  keras-dts info --backend torch
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
@@ -70,9 +75,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"keras-dts: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
+        print(f"\nStopped.{_what_is_left(args)}", file=sys.stderr)
         return 130
     return 0
+
+
+def _what_is_left(args: argparse.Namespace) -> str:
+    """Says how a run that was stopped goes on."""
+    out = getattr(args, "out", None)
+    if out is None or not (out / tasks.UNFINISHED).exists():
+        return ""
+    return (
+        " The same command goes on after the last training that ended; "
+        f"what it needs is in {out / tasks.UNFINISHED}."
+    )
 
 
 class _CannotStart(Exception):
@@ -125,6 +141,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="what to compare, from the list below (default: all)",
     )
+    command = commands.add_parser(
+        "info",
+        help="show versions, backend and devices",
+        description="Shows the versions, the backend, its devices and which "
+        "optional packages are installed.",
+        epilog=_INFO_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(function=_info)
+    _add_backend(command)
     return parser
 
 
@@ -146,11 +172,7 @@ def _add_run_options(command: argparse.ArgumentParser, out: Path) -> None:
         choices=list(tasks.SETTINGS),
         help="the images (default: digits, which are small)",
     )
-    command.add_argument(
-        "--backend",
-        choices=BACKENDS,
-        help="the backend of Keras (default: the one Keras is set to)",
-    )
+    _add_backend(command)
     command.add_argument(
         "--seeds",
         type=_count,
@@ -180,6 +202,14 @@ def _add_run_options(command: argparse.ArgumentParser, out: Path) -> None:
         default=out,
         metavar="DIR",
         help="where the results go (default: %(default)s)",
+    )
+
+
+def _add_backend(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        help="the backend of Keras (default: the one Keras is set to)",
     )
 
 
@@ -232,13 +262,27 @@ def _demo(args: argparse.Namespace) -> None:
 def _compare(args: argparse.Namespace) -> None:
     task = _prepare(args)
     methods = dict(METHODS[name] for name in args.methods)
-    comparison = tasks.run(task, methods, seeds=args.seeds)
+    comparison = tasks.run(task, methods, seeds=args.seeds, out=args.out)
     figures, picture = args.out / "comparison.json", args.out / "comparison.png"
     tasks.save(figures, task, comparison)
     plots.plot_comparison(comparison).figure.savefig(picture)
     print(f"\n{comparison.table()}\n")
     print(f"{figures}: all figures")
     print(f"{picture}: the methods side by side")
+
+
+def _info(args: argparse.Namespace) -> None:
+    _check_backend(args)
+    print(info.text())
+
+
+def _check_backend(args: argparse.Namespace) -> None:
+    backend = keras.config.backend()
+    if args.backend not in (None, backend):
+        raise _CannotStart(
+            f"Keras runs on {backend!r} in this process already. Start anew "
+            f"by the command keras-dts, or with KERAS_BACKEND={args.backend}."
+        )
 
 
 def _setting(args: argparse.Namespace) -> Any:
@@ -262,12 +306,7 @@ def _setting(args: argparse.Namespace) -> Any:
 
 def _prepare(args: argparse.Namespace) -> Any:
     """Returns the task, or raises before anything is trained."""
-    backend = keras.config.backend()
-    if args.backend not in (None, backend):
-        raise _CannotStart(
-            f"Keras runs on {backend!r} in this process already. Start anew "
-            f"by the command keras-dts, or with KERAS_BACKEND={args.backend}."
-        )
+    _check_backend(args)
     setting = _setting(args)
     try:
         return tasks.prepare(setting, args.out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -11,9 +12,11 @@ from typing import Any
 import keras
 
 import keras_dts
+from keras_dts._trainings import Trainings
 from keras_dts.progress import EpochBar, say
 from keras_dts.raw_text import shuffle_like_keras
 from keras_dts.results import Comparison, Row
+from keras_dts.saving import fingerprint
 from keras_dts.text import is_task
 
 # Makes of teacher and student the model to fit.
@@ -34,6 +37,7 @@ def compare(
     metric: str = "accuracy",
     callbacks: Callable[[str, int], list[keras.callbacks.Callback]]
     | None = None,
+    resume: str | os.PathLike[str] | None = None,
     verbose: bool = True,
 ) -> Comparison:
     """Trains the same student in several ways, and compares what came out.
@@ -63,6 +67,12 @@ def compare(
             Accuracies are shown in %.
         callbacks: `None`, or a function from the name of a method and a seed
             to that training's callbacks.
+        resume: `None`, or a file to note each finished training in. Those
+            that are in it already are not run again, so that a comparison
+            that was stopped goes on, and one that has ended can be given
+            more methods or seeds. It is a file of the same teacher, metric,
+            `epochs` and `batch_size`; that methods, students and data are the
+            same is yours to see to.
         verbose: Whether to print each training's name and progress.
 
     Returns:
@@ -72,8 +82,8 @@ def compare(
 
     Raises:
         ValueError: Before any training, if an argument is none of the above,
-            a method returns no model, or `evaluate` does not report the
-            metric.
+            a method returns no model, `evaluate` does not report the metric,
+            or `resume` is a file of another comparison.
 
     Example:
     >>> import keras
@@ -117,6 +127,16 @@ def compare(
     _check_count("seeds", seeds)
     for name, data in (("train", train), ("test", test)):
         _check_data(name, data)
+    trainings = Trainings(
+        resume,
+        {
+            "metric": metric,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "teacher": fingerprint(teacher).tobytes().hex(),
+            "versions": versions(),
+        },
+    )
     # A method that fails and a misspelt metric must not cost a training. What
     # is tried here is not trained: a first look shifts the order of the data.
     for name, method in methods.items():
@@ -127,28 +147,38 @@ def compare(
     rows: dict[str, Row] = {}
     for seed in range(seeds):
         for name, method in methods.items():
+            done = trainings.find(name, seed)
             if verbose:
-                say(f"\nseed {seed + 1} of {seeds}: {name}")
-            keras.utils.set_random_seed(seed)  # the same first weights
-            student = make_student()
-            model = method(teacher, student)
-            compile(model)
-            keras.utils.set_random_seed(seed)  # the same order
-            seconds = timed_fit(
-                model,
-                train,
-                epochs=epochs,
-                batch_size=batch_size,
-                callbacks=[
-                    *(callbacks(name, seed) if callbacks else []),
-                    *([EpochBar(metric)] if verbose else []),
-                ],
-            )
-            row = rows.setdefault(name, Row(name, student.count_params()))
-            row.values.append(measure(model, test, metric, batch_size))
-            row.seconds.append(seconds)
+                again = ", done before" if done else ""
+                say(f"\nseed {seed + 1} of {seeds}: {name}{again}")
+            if done is None:
+                keras.utils.set_random_seed(seed)  # the same first weights
+                student = make_student()
+                model = method(teacher, student)
+                compile(model)
+                keras.utils.set_random_seed(seed)  # the same order
+                seconds = timed_fit(
+                    model,
+                    train,
+                    epochs=epochs,
+                    batch_size=batch_size,
+                    callbacks=[
+                        *(callbacks(name, seed) if callbacks else []),
+                        *([EpochBar(metric)] if verbose else []),
+                    ],
+                )
+                done = trainings.note(
+                    method=name,
+                    seed=seed,
+                    parameters=student.count_params(),
+                    value=measure(model, test, metric, batch_size),
+                    seconds=seconds,
+                )
+            row = rows.setdefault(name, Row(name, done["parameters"]))
+            row.values.append(done["value"])
+            row.seconds.append(done["seconds"])
     return Comparison(
-        list(rows.values()), list(range(seeds)), metric, _versions()
+        list(rows.values()), list(range(seeds)), metric, versions()
     )
 
 
@@ -248,7 +278,8 @@ def _check_model(name: str, model: Any) -> None:
         )
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Returns the versions that results depend on."""
     backend = keras.config.backend()
     return {
         "keras-dts": keras_dts.__version__,

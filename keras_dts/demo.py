@@ -41,20 +41,31 @@ def run(
     """
     methods = _methods(task.setting)
     dts = list(methods)[-1]
-    history = keras.callbacks.History()
     comparison = tasks.run(
         task,
         methods,
         seeds=seeds,
+        out=out,
         callbacks=lambda method, seed: (
-            [history] if (method, seed) == (dts, 0) else []
+            [_Keep(out)] if (method, seed) == (dts, 0) else []
         ),
         verbose=verbose,
     )
-    history.model.student.save(out / STUDENT)
-    plots.plot_run(history)[0].figure.savefig(out / PICTURE)
     tasks.save(out / RESULTS, task, comparison)
     return comparison
+
+
+class _Keep(keras.callbacks.History):
+    """Keeps a distiller's student, and a picture of its training."""
+
+    def __init__(self, out: Path) -> None:
+        super().__init__()
+        self._out = out
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Writes both."""
+        self.model.student.save(self._out / STUDENT)
+        plots.plot_run(self)[0].figure.savefig(self._out / PICTURE)
 
 
 def _methods(setting: Any) -> dict[str, Method]:

@@ -19,17 +19,17 @@ from keras_dts.arguments import (
     to_pair,
 )
 from keras_dts.bodies import Hidden
-from keras_dts.callbacks import (
-    EpochDriver,
-    FaultGuard,
-    clear_faults,
-    raise_faults,
-)
 from keras_dts.checks import Schedule, check_weight
 from keras_dts.chunked import Chunk, ChunkedLosses, Told
 from keras_dts.chunks import Chunks
 from keras_dts.features import Answers, Cached, TappedModel
 from keras_dts.heads import HeadReader, logged
+from keras_dts.in_fit import (
+    EpochDriver,
+    FaultGuard,
+    clear_faults,
+    raise_faults,
+)
 from keras_dts.logits import Head, Tensor, wide
 from keras_dts.losses.base import DEFAULT_TEMPERATURE
 from keras_dts.metrics import HeadMetrics
@@ -280,6 +280,11 @@ class Distiller(Checkpoints, TakesCaches):
     def distillation_losses(self) -> list[Any]:
         """The distillation losses, one entry for each term."""
         return self._entries[0]
+
+    @property
+    def from_logits(self) -> tuple[Any, Any]:
+        """Whether teacher's and student's outputs are logits, or `"auto"`."""
+        return self._reader.from_logits
 
     @property
     def output_names(self) -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +23,24 @@ import numpy as np
 import numpy.typing as npt
 from keras import layers, ops
 
-from keras_dts import plots
-from keras_dts.comparison import Method, compare, measure, timed_fit
+from keras_dts._trainings import write_text
+from keras_dts.comparison import (
+    Method,
+    compare,
+    measure,
+    timed_fit,
+    versions,
+)
 from keras_dts.data import Splits, load
+from keras_dts.plots._figure import require_matplotlib
 from keras_dts.progress import EpochBar, say
 from keras_dts.results import Comparison, Row
 
 # The first of the seeds that choose the teacher and its images.
 TEACHER_SEED = 1_000
+
+# Where a run keeps what it has finished, until all is.
+UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True)
@@ -109,8 +120,83 @@ SETTINGS = {
 }
 
 
-class ImageTask:
-    """A teacher and students of images.
+class Task:
+    """A teacher, students, and data for both.
+
+    Args:
+        setting: The setting.
+        train: What the students learn from, as `fit` takes it.
+        test: What they are tested on, in the same form.
+        taught: How many examples the teacher learns from.
+    """
+
+    unit: str
+    metric = "accuracy"
+
+    def __init__(
+        self,
+        setting: Any,
+        train: tuple[Any, ...],
+        test: tuple[Any, ...],
+        taught: int,
+    ) -> None:
+        self.setting = setting
+        self.train = train
+        self.test = test
+        self.counts = {
+            "teacher": taught,
+            "student": len(train[0]),
+            "test": len(test[0]),
+        }
+
+    def teacher_data(self) -> tuple[Any, ...]:
+        """Returns what the teacher learns from, as `fit` takes it."""
+        raise NotImplementedError
+
+    def make_teacher(self) -> keras.Model:
+        """Returns a new teacher."""
+        raise NotImplementedError
+
+    def make_student(self) -> keras.Model:
+        """Returns a new student."""
+        raise NotImplementedError
+
+    def compile(self, model: keras.Model) -> None:
+        """Compiles a student, or the distiller of one."""
+        steps = self.setting.student_epochs * math.ceil(
+            self.counts["student"] / self.setting.student_batch
+        )
+        self.compile_for(model, self.setting.student_rate, steps)
+
+    def compile_for(self, model: keras.Model, rate: float, steps: int) -> None:
+        """Compiles a model with Adam, whose rate falls to 0 along a cosine."""
+        raise NotImplementedError
+
+    def train_teacher(self, verbose: bool) -> tuple[keras.Model, Row]:
+        """Returns a trained teacher, and its row."""
+        setting = self.setting
+        keras.utils.set_random_seed(TEACHER_SEED)
+        data = self.teacher_data()
+        teacher = self.make_teacher()
+        steps = math.ceil(len(data[0]) / setting.teacher_batch)
+        self.compile_for(
+            teacher, setting.teacher_rate, setting.teacher_epochs * steps
+        )
+        seconds = timed_fit(
+            teacher,
+            data,
+            epochs=setting.teacher_epochs,
+            batch_size=setting.teacher_batch,
+            callbacks=[EpochBar(self.metric)] if verbose else [],
+        )
+        value = measure(teacher, self.test, self.metric, setting.teacher_batch)
+        return teacher, Row(
+            "teacher", teacher.count_params(), [value], [seconds]
+        )
+
+
+class ImageTask(Task):
+    """Classifiers of images: a convolutional teacher, small students.
 
     Args:
         setting: The setting.
@@ -118,37 +204,43 @@ class ImageTask:
     """
 
     unit = "images"
-    metric = "accuracy"
 
     def __init__(self, setting: Setting, splits: Splits) -> None:
-        self.setting = setting
-        self.splits = splits
         part = stratified(splits.y_train, setting.student_share)
-        self.train = splits.x_train[part], splits.y_train[part]
-        self.test = splits.x_test, splits.y_test
-        self.counts = {
-            "teacher": len(splits.y_train),
-            "student": len(part),
-            "test": len(splits.y_test),
-        }
+        super().__init__(
+            setting,
+            (splits.x_train[part], splits.y_train[part]),
+            (splits.x_test, splits.y_test),
+            len(splits.y_train),
+        )
+        self._splits = splits
+        self._sizes = splits.x_train.shape[1:], splits.num_classes
 
-    def train_teacher(self, verbose: bool) -> tuple[keras.Model, Row]:
-        """Returns a teacher trained on all training images, and its row."""
-        return train_teacher(self.setting, self.splits, verbose)
+    def teacher_data(self) -> tuple[Any, ...]:
+        """Returns all training images, and moved ones, with their labels."""
+        copies = self.setting.teacher_copies
+        x = _augmented(self._splits.x_train, copies)
+        return x, np.tile(self._splits.y_train, copies)
+
+    def make_teacher(self) -> keras.Model:
+        """Returns a new teacher."""
+        shape, classes = (
+            self._splits.x_train.shape[1:],
+            self._splits.num_classes,
+        )
+        return _cnn(shape, classes, self.setting.teacher_filters)
 
     def make_student(self) -> keras.Model:
         """Returns a new student."""
-        shape = self.splits.x_train.shape[1:]
-        classes = self.splits.num_classes
+        shape, classes = (
+            self._splits.x_train.shape[1:],
+            self._splits.num_classes,
+        )
         return _mlp(shape, classes, self.setting.student_units)
 
-    def compile(self, model: keras.Model) -> None:
-        """Compiles a student, or the distiller of one."""
-        compile(
-            model,
-            self.setting.student_rate,
-            student_steps(self.setting, self.counts),
-        )
+    def compile_for(self, model: keras.Model, rate: float, steps: int) -> None:
+        """Compiles a model with Adam, whose rate falls to 0 along a cosine."""
+        compile(model, rate, steps)
 
 
 def prepare(setting: Any, out: Path) -> Any:
@@ -166,26 +258,31 @@ def prepare(setting: Any, out: Path) -> Any:
         OSError: If `out` is no directory and cannot become one.
         RuntimeError: If the data are not there and cannot be downloaded.
     """
-    plots.require_matplotlib()
+    require_matplotlib()
     out.mkdir(parents=True, exist_ok=True)
     return setting.task()
 
 
 def run(
-    task: Any,
+    task: Task,
     methods: Mapping[str, Method],
     *,
     seeds: int,
+    out: Path,
     callbacks: Callable[[str, int], list[keras.callbacks.Callback]]
     | None = None,
     verbose: bool = True,
 ) -> Comparison:
     """Trains the teacher, and compares the methods with it.
 
+    What is finished lies in `out / UNFINISHED` until all is. There a later
+    call with the same task goes on.
+
     Args:
         task: What `prepare` returned.
         methods: As `keras_dts.compare` takes them.
         seeds: How many seeds; each trains one student for each method.
+        out: The directory for the results.
         callbacks: As `keras_dts.compare` takes them.
         verbose: Whether to print each training's name and progress.
 
@@ -200,8 +297,8 @@ def run(
             f"a student from {student}; tested on {test}. "
             f"{keras.config.backend()} backend."
         )
-        say("\nteacher")
-    model, row = task.train_teacher(verbose)
+    unfinished = out / UNFINISHED
+    model, row = _teacher(task, unfinished, verbose)
     comparison = compare(
         model,
         task.make_student,
@@ -214,9 +311,43 @@ def run(
         seeds=seeds,
         metric=task.metric,
         callbacks=callbacks,
+        resume=unfinished / "trainings.json",
         verbose=verbose,
     )
+    shutil.rmtree(unfinished)
     return dataclasses.replace(comparison, teacher=row)
+
+
+def _teacher(
+    task: Task, unfinished: Path, verbose: bool
+) -> tuple[keras.Model, Row]:
+    """Returns the teacher of an unfinished run of the same task, or a new one.
+
+    A run of another task, or by another version, is forgotten.
+    """
+    weights, note = unfinished / "teacher.weights.h5", unfinished / "run.json"
+    about = {
+        "setting": dataclasses.asdict(task.setting),
+        "counts": task.counts,
+        "versions": versions(),
+    }
+    about = json.loads(json.dumps(about))  # with lists for tuples
+    content = json.loads(note.read_text("utf-8")) if note.exists() else {}
+    if content.get("about") == about:
+        if verbose:
+            say("\nteacher, done before")
+        teacher = task.make_teacher()
+        teacher.load_weights(weights)
+        return teacher, Row(**content["teacher"])
+    shutil.rmtree(unfinished, ignore_errors=True)
+    if verbose:
+        say("\nteacher")
+    teacher, row = task.train_teacher(verbose)
+    unfinished.mkdir(parents=True)
+    teacher.save_weights(weights)
+    content = {"about": about, "teacher": dataclasses.asdict(row)}
+    write_text(note, json.dumps(content, indent=2) + "\n")
+    return teacher, row
 
 
 def save(path: Path, task: Any, comparison: Comparison) -> None:
@@ -236,14 +367,6 @@ def save(path: Path, task: Any, comparison: Comparison) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def student_steps(setting: Any, counts: dict[str, int]) -> int:
-    """Returns the steps of a student's training."""
-    steps: int = setting.student_epochs * math.ceil(
-        counts["student"] / setting.student_batch
-    )
-    return steps
-
-
 def stratified(labels: npt.NDArray[Any], share: float) -> npt.NDArray[Any]:
     """Returns the indices of a part of each class, always the same ones.
 
@@ -257,29 +380,6 @@ def stratified(labels: npt.NDArray[Any], share: float) -> npt.NDArray[Any]:
         members = rng.permutation(np.flatnonzero(labels == label))
         parts.append(members[: max(1, round(share * len(members)))])
     return np.sort(np.concatenate(parts))
-
-
-def train_teacher(
-    setting: Setting, splits: Splits, verbose: bool
-) -> tuple[keras.Model, Row]:
-    """Returns a teacher trained on all training images, and its row."""
-    keras.utils.set_random_seed(TEACHER_SEED)
-    x = _augmented(splits.x_train, setting.teacher_copies)
-    y = np.tile(splits.y_train, setting.teacher_copies)
-    teacher = _cnn(x.shape[1:], splits.num_classes, setting.teacher_filters)
-    steps = setting.teacher_epochs * math.ceil(len(x) / setting.teacher_batch)
-    compile(teacher, setting.teacher_rate, steps)
-    seconds = timed_fit(
-        teacher,
-        (x, y),
-        epochs=setting.teacher_epochs,
-        batch_size=setting.teacher_batch,
-        callbacks=[EpochBar("accuracy")] if verbose else [],
-    )
-    test = (splits.x_test, splits.y_test)
-    accuracy = measure(teacher, test, "accuracy", setting.teacher_batch)
-    row = Row("teacher", teacher.count_params(), [accuracy], [seconds])
-    return teacher, row
 
 
 def compile(model: keras.Model, rate: float, steps: int) -> None:

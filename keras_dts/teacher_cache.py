@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_dts._eight_bit import unpack
 from keras_dts._store import Array, Block, Reader, check_about, checksum
 from keras_dts.asking import Teacher
 from keras_dts.features import Cached
@@ -33,8 +34,9 @@ ROLES = ("x", "y", "weight")
 _SAMPLED_BLOCKS = 64
 
 # How far answers may lie apart, for those of size 1 at most: batches of other
-# sizes round otherwise, and float16 has 11 bits.
-_TOLERANCE = {"float32": 1e-3, "float16": 1e-2}
+# sizes round otherwise, float16 has 11 bits, and a step of 8 bits may be a
+# 255th of a wide range.
+_TOLERANCE = {"float32": 1e-3, "float16": 1e-2, "uint8": 5e-2}
 
 
 class TeacherCache:
@@ -147,7 +149,7 @@ class TeacherCache:
             if coarse in self._fields:
                 found = self._read(coarse, rows, number)
                 classes[str(len(outputs))] = found.astype(np.int32)
-            outputs.append(self._read(name, rows, number))
+            outputs.append(self._output(name, rows, number))
         for index, layer in enumerate(self.about["features"]):
             features[layer] = self._read(f"feature_{index}", rows, number)
         x = Cached(x, tuple(outputs), classes, features)
@@ -192,9 +194,11 @@ class TeacherCache:
         tolerance = _TOLERANCE[self.about["dtype"]]
         worst = 0.0
         for name, values in answers.items():
-            if name.startswith("classes"):
+            if name.startswith(("classes", "ends")):
                 continue  # equal logits may come in another order
-            kept = self._read(name, rows, number).astype("float32")
+            kept = self._output(name, rows, number).astype("float32")
+            if name.startswith("output") and (ends := _ends(name)) in answers:
+                values = unpack(values, answers[ends])
             values = values.astype("float32")
             if name.replace("output", "classes") in answers:
                 kept, values = np.exp(kept), np.exp(values)
@@ -287,6 +291,13 @@ class TeacherCache:
             yield self._read(name, rows, number if role == "x" else None)
             index += 1
 
+    def _output(self, name: str, rows: Array, number: Array) -> Array:
+        """Returns an output, or a feature, unpacked if it is in eight bits."""
+        values = self._read(name, rows, number)
+        if name.startswith("output") and (ends := _ends(name)) in self._fields:
+            return unpack(values, self._read(ends, rows, number))
+        return values
+
     def _read(self, name: str, rows: Array, number: Array | None) -> Array:
         """Returns a field of some examples, whichever parts they are in."""
         field = self._fields[name]
@@ -359,6 +370,11 @@ class CachedBatches(keras.utils.PyDataset):
         start = index * self._batch_size
         rows = self._order[start : start + self._batch_size]
         return self.cache.take(rows, self._epoch)
+
+
+def _ends(output: str) -> str:
+    """Names the ends between which an output in eight bits lies."""
+    return output.replace("output", "ends")
 
 
 def teacher_name(teacher: keras.Model) -> str:

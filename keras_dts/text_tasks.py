@@ -9,7 +9,6 @@ The settings were written down once, and not tuned.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +16,8 @@ import keras
 import numpy as np
 
 from keras_dts import vocabularies
-from keras_dts.comparison import measure, timed_fit
 from keras_dts.data import load, load_corpus
-from keras_dts.progress import EpochBar
-from keras_dts.results import Row
-from keras_dts.tasks import TEACHER_SEED, stratified, student_steps
+from keras_dts.tasks import Task, stratified
 
 
 @dataclass(frozen=True)
@@ -132,7 +128,7 @@ TEXT_SETTINGS = {
 }
 
 
-class TextTask:
+class TextTask(Task):
     """A teacher and students of texts.
 
     Args:
@@ -144,7 +140,6 @@ class TextTask:
     """
 
     unit = "texts"
-    metric = "accuracy"
 
     def __init__(
         self,
@@ -153,55 +148,27 @@ class TextTask:
         train: tuple[Any, ...],
         test: tuple[Any, ...],
     ) -> None:
-        self.setting = setting
-        self.teacher_train = teacher_train
-        self.train = train
-        self.test = test
-        self.counts = {
-            "teacher": len(teacher_train[0]),
-            "student": len(train[0]),
-            "test": len(test[0]),
-        }
+        super().__init__(setting, train, test, len(teacher_train[0]))
+        self._teacher_train = teacher_train
 
     def make(self, size: Size, name: str) -> keras.Model:
         """Returns a new model."""
         raise NotImplementedError
 
+    def teacher_data(self) -> tuple[Any, ...]:
+        """Returns what the teacher learns from."""
+        return self._teacher_train
+
+    def make_teacher(self) -> keras.Model:
+        """Returns a new teacher."""
+        return self.make(self.setting.teacher, "teacher")
+
     def make_student(self) -> keras.Model:
         """Returns a new student."""
         return self.make(self.setting.student, "student")
 
-    def compile(self, model: keras.Model) -> None:
-        """Compiles a student, or the distiller of one."""
-        self._compile(
-            model,
-            self.setting.student_rate,
-            student_steps(self.setting, self.counts),
-        )
-
-    def train_teacher(self, verbose: bool) -> tuple[keras.Model, Row]:
-        """Returns a teacher trained on its texts, and its row."""
-        setting = self.setting
-        keras.utils.set_random_seed(TEACHER_SEED)
-        teacher = self.make(setting.teacher, "teacher")
-        count = self.counts["teacher"]
-        steps = math.ceil(count / setting.teacher_batch)
-        self._compile(
-            teacher, setting.teacher_rate, setting.teacher_epochs * steps
-        )
-        seconds = timed_fit(
-            teacher,
-            self.teacher_train,
-            epochs=setting.teacher_epochs,
-            batch_size=setting.teacher_batch,
-            callbacks=[EpochBar(self.metric)] if verbose else [],
-        )
-        value = measure(teacher, self.test, self.metric, setting.teacher_batch)
-        return teacher, Row(
-            "teacher", teacher.count_params(), [value], [seconds]
-        )
-
-    def _compile(self, model: keras.Model, rate: float, steps: int) -> None:
+    def compile_for(self, model: keras.Model, rate: float, steps: int) -> None:
+        """Compiles a model with Adam, whose rate falls to 0 along a cosine."""
         schedule = keras.optimizers.schedules.CosineDecay(rate, steps)
         model.compile(
             keras.optimizers.Adam(schedule),

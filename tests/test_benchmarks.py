@@ -111,7 +111,7 @@ def test_lines_that_are_not_there(capsys):
     assert "not ['studnet']" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("task", ["images", "text"])
+@pytest.mark.parametrize("task", ["images", "text", "perceptron"])
 def test_tasks(task):
     task = step_time.TASKS[task](small=True)
     data = task.data(steps=2)

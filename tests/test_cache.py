@@ -18,6 +18,7 @@ from texts import LABELS, SENTENCES, bert, distil_bert, gpt2
 import keras_dts
 from keras_dts import coarse as coarse_module
 from keras_dts import losses, metrics
+from keras_dts._eight_bit import pack, unpack
 from keras_dts.asking import Teacher
 from keras_dts.logits import Head
 from keras_dts.temperatures.base import Temperatures
@@ -131,6 +132,24 @@ def test_the_teacher_does_not_run(tmp_path, monkeypatch):
     assert logs["val_teacher_kl"][-1] < logs["val_teacher_kl"][0]
     # A complete cache is opened, and the teacher is not asked again.
     assert len(cached(distiller.teacher, (X, Y), tmp_path)) == 50
+
+
+def test_nothing_is_traced_again_after_the_first_epoch(tmp_path):
+    traces = []
+
+    class Counting(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            traces.append(1)
+            return crossentropy().call(y_true, y_pred)
+
+    distiller = distil()
+    distiller.compile("sgd", Counting())
+    cache = cached(distiller.teacher, (X, Y), tmp_path)
+    fit(distiller, cache, batch_size=25, epochs=1)
+    after_one = len(traces)
+    fit(distiller, cache, batch_size=25, epochs=4, initial_epoch=1)
+    expected = 6 if keras.config.backend() == "torch" else 0
+    assert len(traces) - after_one == expected
 
 
 def test_a_cache_is_shuffled_by_the_seed(tmp_path):
@@ -306,6 +325,74 @@ def test_language_models_keep_the_top_classes_of_each_token(tmp_path):
     assert logs["distillation_loss"][0] == pytest.approx(expected, rel=2e-3)
     # 5 times 2 bytes of value and 2 of class, and the tail's 2 bytes.
     assert cache.bytes_per_example == 16 * 22
+
+
+@pytest.mark.parametrize("top_k", [None, 4])
+def test_eight_bits_are_steps_between_the_ends(tmp_path, top_k):
+    teacher = net(16, 1)
+    cache = cached(teacher, (X, Y), tmp_path, top_k=top_k, dtype="uint8")
+    (values,) = cache.take(np.arange(50))[0].outputs
+    logits = teacher.predict(X, verbose=0).astype("float64")
+    if top_k is not None:
+        classes = np.argsort(-logits, axis=-1)[:, :top_k]
+        logits = coarse(log_softmax(logits, -1), classes)
+    span = np.ptp(logits, axis=-1, keepdims=True)
+    # Half a step, and float16's rounding of the ends.
+    allowed = span / 510 + np.abs(logits).max(-1, keepdims=True) * 2**-11
+    assert np.all(np.abs(values - logits) <= allowed)
+    assert values.dtype == np.float32
+    # A byte for each value, two ends of 2 bytes, and classes of 2 bytes.
+    assert cache.bytes_per_example == (16 if top_k is None else 5 + 4 + 8)
+    # The teacher's answers are rounded alike before they are compared.
+    assert cache.verify(teacher, (X, Y)) < 0.02
+    with pytest.raises(ValueError, match="another output_0 to example"):
+        cache.verify(teacher, teacher_inputs=lambda x: x + 1.0)
+    if top_k is None:
+        same_logs(fit(distil(teacher), cache), fit(distil(teacher), X, Y), 0.02)
+
+
+def test_eight_bits_of_one_value_are_that_value():
+    values = np.full((3, 5), -1.5, "float32")
+    np.testing.assert_array_equal(unpack(*pack(values)), values)
+    values = np.array([[-1e9, 0.0, -2.0]])
+    low, high, other = unpack(*pack(values))[0]
+    assert low == -np.finfo("float16").max
+    assert high == pytest.approx(0.0, abs=65504 * 2**-23)
+    assert abs(other + 2.0) < 130
+
+
+PRECISIONS = ("float32", "bfloat16", "mixed_bfloat16", "mixed_float16", "int8")
+
+
+@pytest.mark.filterwarnings("ignore:Layer InputLayer does not have")
+@pytest.mark.parametrize("student_dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("teacher_dtype", PRECISIONS)
+def test_teachers_of_any_precision(tmp_path, teacher_dtype, student_dtype):
+    def precise(hidden, seed, dtype):
+        keras.config.set_dtype_policy(dtype)
+        model = net(hidden, seed)
+        keras.config.set_dtype_policy("float32")
+        return model
+
+    if teacher_dtype == "int8":
+        teacher = net(16, 1)
+        teacher.quantize("int8")
+    else:
+        teacher = precise(16, 1, teacher_dtype)
+    whole = net(16, 1)
+    feature = keras.distillation.FeatureDistillation("mse", "feat", "feat")
+
+    def run(teacher, *data):
+        student = precise(4, 2, student_dtype)
+        return fit(distil(teacher, student, [losses.KD(), feature]), *data)
+
+    live = run(teacher, X, Y)
+    cache = cached(teacher, (X, Y), tmp_path, features=["feat"])
+    assert cache.verify(teacher, (X, Y)) < 1e-3
+    same_logs(run(teacher, cache), live, 1e-3)
+    # What the teacher lost in precision is all that differs.
+    expected = run(whole, X, Y)
+    assert live["loss"] == pytest.approx(expected["loss"], rel=0.03)
 
 
 @pytest.mark.parametrize("top_k", [None, 5])

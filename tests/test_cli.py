@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import importlib.metadata
 import json
 import os
 import re
@@ -372,6 +373,75 @@ def test_ctrl_c(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(demo, "run", interrupt)
     assert cli.main(["demo", "--out", str(tmp_path)]) == 130
     assert capsys.readouterr().err == "\nStopped.\n"
+
+
+def test_a_run_that_was_stopped_goes_on(ran, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(tasks.SETTINGS, "digits", TINY)
+    options = f"--epochs 3 --seeds 2 --temperature 3 --out {tmp_path}"
+    arguments = ["demo", *options.split()]
+
+    def interrupt(self, logs=None):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(demo._Keep, "on_train_end", interrupt)
+        assert cli.main(arguments) == 130
+    err = capsys.readouterr().err
+    assert "\nStopped. The same command goes on after the last" in err
+    assert f"is in {tmp_path / 'unfinished'}." in err
+    assert cli.main(arguments) == 0
+    printed = capsys.readouterr().out.splitlines()
+    done = ["teacher", *(f"seed 1 of 2: {m}" for m in DEMO_METHODS[:2])]
+    again = [line for line in printed if line.endswith(", done before")]
+    assert again == [f"{name}, done before" for name in done]
+    results = json.loads((tmp_path / "results.json").read_text("utf-8"))
+    for row, whole in zip(results["rows"], ran[-1]["rows"], strict=True):
+        assert row["method"] == whole["method"]
+        assert row["values"] == pytest.approx(whole["values"], abs=0.003)
+    assert not (tmp_path / "unfinished").exists()
+    assert (tmp_path / "student.keras").exists()
+
+
+def test_another_run_begins_anew(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(tasks.SETTINGS, "digits", TINY)
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "compare", interrupt)
+        arguments = f"demo --epochs 1 --seeds 1 --out {tmp_path}".split()
+        assert cli.main(arguments) == 130
+        assert cli.main([*arguments, "--student-share", "0.3"]) == 130
+        assert cli.main([*arguments, "--student-share", "0.3"]) == 130
+    lines = capsys.readouterr().out.splitlines()
+    named = [line for line in lines if line.startswith("teacher")]
+    assert named == ["teacher", "teacher", "teacher, done before"]
+
+
+def test_info(capsys):
+    assert cli.main(["info"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = dict(
+        line.split(maxsplit=1) for line in lines if "dtype" not in line
+    )
+    assert found["keras-dts"] == keras_dts.__version__
+    assert found["keras"] == keras.__version__
+    assert found["backend"] == BACKEND
+    assert found[BACKEND] == importlib.import_module(BACKEND).__version__
+    assert "cpu" in found["devices"].lower()
+
+
+def test_info_says_how_to_install_what_is_missing(monkeypatch, capsys):
+    def version(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    cli.main(["info"])
+    expected = (
+        'keras-hub            not installed; pip install "keras-dts[text]"'
+    )
+    assert expected in capsys.readouterr().out.splitlines()
 
 
 def test_version_and_help(capsys):

@@ -292,3 +292,48 @@ def test_errors_come_before_any_training(changes, message):
 
     with pytest.raises(ValueError, match=message):
         compare(**{"make_student": make, **changes})
+
+
+def test_a_comparison_that_was_stopped_goes_on(tmp_path):
+    methods = {"alone": alone, "KD": keras_dts.Distiller}
+    whole = compare(methods=methods, seeds=2)
+    trained = []
+
+    def stop_at_the_third(method, seed):
+        trained.append((method, seed))
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        return []
+
+    options = {"seeds": 2, "resume": tmp_path / "notes.json"}
+    with pytest.raises(KeyboardInterrupt):
+        compare(methods=methods, callbacks=stop_at_the_third, **options)
+    trained.clear()
+
+    def note(method, seed):
+        trained.append((method, seed))
+        return []
+
+    found = compare(methods=methods, callbacks=note, **options)
+    assert trained == [("alone", 1), ("KD", 1)]
+    for row, expected in zip(found.rows, whole.rows, strict=True):
+        assert row.values == pytest.approx(expected.values, abs=1e-6)
+        assert row.parameters == expected.parameters
+    # What has ended can be given more.
+    trained.clear()
+    methods["again"] = alone
+    found = compare(methods=methods, callbacks=note, **options)
+    assert trained == [("again", 0), ("again", 1)]
+    assert found.rows[2].values == pytest.approx(found.rows[0].values, abs=1e-6)
+
+
+def test_another_comparison_is_not_gone_on_with(tmp_path):
+    notes = tmp_path / "notes.json"
+    compare(resume=notes)
+    with pytest.raises(ValueError, match="one with epochs=2, not 3"):
+        compare(resume=notes, epochs=3)
+    with pytest.raises(ValueError, match="one with teacher="):
+        compare(resume=notes, teacher=mlp(16, seed=2))
+    notes.write_text("[]")
+    with pytest.raises(ValueError, match="`resume` must be a file that"):
+        compare(resume=notes)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers import blobs, crossentropy, mlp
 from matplotlib.figure import Figure
+from scipy.special import softmax
 
 import keras_dts
 from keras_dts import plots
@@ -291,3 +292,223 @@ def test_comparison_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"keras-dts\[plots\]"):
         plots.plot_comparison(COMPARISON)
+
+
+# What models answer.
+
+
+def fixed(logits, softmaxed=False):
+    """A classifier whose answers to one-hot rows are these rows."""
+    logits = np.asarray(logits, "float32")
+    kind = keras.layers.Dense(
+        logits.shape[1],
+        use_bias=False,
+        activation="softmax" if softmaxed else None,
+    )
+    model = keras.Sequential([keras.Input((len(logits),)), kind])
+    model.set_weights([logits])
+    return model
+
+
+ANSWERS = np.array([[2.0, 5.0, -1.0, 0.5], [1.0, 0.0, 3.0, 0.0]])
+ROWS = np.eye(2, dtype="float32")
+
+
+@pytest.mark.parametrize("softmaxed", [False, True])
+def test_softening_draws_softmaxes_the_most_probable_first(softmaxed):
+    axes = plots.plot_softening(
+        fixed(ANSWERS, softmaxed),
+        ROWS,
+        [1.0, 4.0],
+        class_names=["a", "b", "c", "d"],
+        top=3,
+    )
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["b", "a", "d"]
+    for line, temperature in zip(axes.get_lines(), (1.0, 4.0), strict=True):
+        expected = 100 * softmax(ANSWERS[0] / temperature)[[1, 0, 3]]
+        np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-5)
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert legend == ["T = 1", "T = 4"]
+    assert axes.get_yscale() == "log"
+
+
+# Eight answers of two classes: how sure, and whether right.
+SURE = np.array([0.55, 0.58, 0.62, 0.78, 0.95, 0.91, 0.99, 1.0])
+RIGHT = np.array([1, 0, 1, 1, 1, 0, 1, 1])
+
+
+def test_the_calibration_error_is_that_of_a_hand_computation():
+    probabilities = np.stack([SURE, 1 - SURE], axis=-1)
+    labels = 1 - RIGHT  # the first class is chosen
+    # Ranges: 0.5 to 0.6, 0.6 to 0.7, 0.7 to 0.8, 0.9 to 1.
+    expected = (
+        2 * abs(0.5 - 0.565)
+        + 1 * abs(1 - 0.62)
+        + 1 * abs(1 - 0.78)
+        + 4 * abs(0.75 - 0.9625)
+    ) / 8
+    found = plots.expected_calibration_error(probabilities, labels)
+    assert found == pytest.approx(expected)
+    one_hot = np.eye(2)[labels]
+    found = plots.expected_calibration_error(probabilities, one_hot)
+    assert found == pytest.approx(expected)
+
+
+def test_calibration_draws_the_ranges_that_have_examples():
+    logits = np.log(np.stack([SURE, np.maximum(1 - SURE, 1e-9)], axis=-1))
+    x = np.eye(8, dtype="float32")
+    axes = plots.plot_calibration(
+        {"teacher": fixed(logits), "$student$": fixed(2 * logits)},
+        x,
+        1 - RIGHT,
+    )
+    _, line, other = axes.get_lines()
+    np.testing.assert_allclose(
+        line.get_xdata(), [56.5, 62.0, 78.0, 96.25], rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        line.get_ydata(), [50.0, 100.0, 100.0, 75.0], rtol=1e-4
+    )
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts[:2] == ["perfect", "teacher, ECE 19.7 %"]
+    assert texts[2].startswith(r"\$student\$, ECE ")
+    assert line.get_color() != other.get_color()
+    assert line.get_marker() != other.get_marker()
+    sizes = axes.collections[0].get_sizes()
+    assert list(np.argsort(sizes)) == [1, 2, 0, 3]
+
+
+THEIRS = [0, 0, 0, 1, 1, 2, 2, 2, 3]
+OURS = [0, 0, 1, 1, 0, 2, 1, 1, 3]
+
+
+def choosing(choices):
+    return fixed(5 * np.eye(4)[choices])
+
+
+def test_agreement_counts_choices():
+    x = np.eye(9, dtype="float32")
+    labels = [0, 0, 0, 1, 1, 2, 1, 2, 3]
+    axes = plots.plot_agreement(
+        choosing(THEIRS), choosing(OURS), x, labels, top=3
+    )
+    # Example 6 is the student's; 2, 4 and 7 are the teacher's.
+    assert axes.get_title() == (
+        "they agree on 55.6 % of 9 examples;\n"
+        "of the others the teacher is right on 3, the student on 1"
+    )
+    cells = {t.get_position(): t.get_text() for t in axes.texts}
+    # Columns are the student's choices, rows the teacher's.
+    assert cells == {
+        (0, 0): "2",
+        (1, 0): "1",
+        (0, 1): "1",
+        (1, 1): "1",
+        (1, 2): "2",
+        (2, 2): "1",
+    }
+    shades = axes.images[0].get_array()
+    np.testing.assert_array_equal(shades, [[0, 1, 0], [1, 0, 0], [0, 2, 0]])
+    assert axes.get_xlabel() == "student's choice (3 of 4 classes)"
+    assert axes.get_ylabel() == "teacher's choice"
+
+
+def test_full_agreement():
+    x = np.eye(9, dtype="float32")
+    axes = plots.plot_agreement(choosing(OURS), choosing(OURS), x, OURS)
+    assert axes.get_title() == "they agree on 100.0 % of 9 examples"
+
+
+PICTURES = {
+    "run": lambda ax=None: plots.plot_run({"loss": [2.0, 1.0]}, ax=ax)[0],
+    "comparison": lambda ax=None: plots.plot_comparison(COMPARISON, ax=ax),
+    "softening": lambda ax=None: plots.plot_softening(
+        fixed(ANSWERS), ROWS, ax=ax
+    ),
+    "calibration": lambda ax=None: plots.plot_calibration(
+        fixed(ANSWERS), ROWS, [1, 2], ax=ax
+    ),
+    "agreement": lambda ax=None: plots.plot_agreement(
+        fixed(ANSWERS), fixed(ANSWERS[::-1]), ROWS, [1, 2], ax=ax
+    ),
+}
+
+
+def luminance(color):
+    return np.dot(mpl.colors.to_rgb(color), [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_are_legible_in_the_dark(name):
+    with mpl.style.context("dark_background"):
+        axes = PICTURES[name]()
+        axes.figure.draw_without_rendering()
+    background = luminance(axes.figure.get_facecolor())
+    assert background < 0.05
+    colors = [line.get_color() for line in axes.get_lines()]
+    colors += [text.get_color() for text in axes.texts]
+    colors += [axes.xaxis.label.get_color(), axes.yaxis.label.get_color()]
+    for color in colors:
+        assert luminance(color) > 0.15, color
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_are_drawn_where_they_are_told(name):
+    settings = dict(mpl.rcParams)
+    mine = Figure().subplots()
+    assert PICTURES[name](mine) is mine
+    assert plt.get_fignums() == []
+    assert dict(mpl.rcParams) == settings
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (
+            lambda: plots.plot_softening(fixed(ANSWERS), ROWS, []),
+            r"`temperatures` must be one to 6 numbers. Received: \[\]",
+        ),
+        (
+            lambda: plots.plot_softening(fixed(ANSWERS), ROWS, [0.0]),
+            "`temperatures` must be a finite number, greater than 0",
+        ),
+        (
+            lambda: plots.plot_softening(
+                fixed(ANSWERS), ROWS, class_names=["a"]
+            ),
+            "`class_names` must name each of the 4 classes",
+        ),
+        (
+            lambda: plots.plot_calibration({}, ROWS, [0, 1]),
+            "`models` must be one to 6 models. Received: 0",
+        ),
+        (
+            lambda: plots.plot_calibration(fixed(ANSWERS), ROWS, [0]),
+            "`y` must have a label for each example. Received: 1 labels, 2",
+        ),
+        (
+            lambda: plots.plot_agreement(
+                fixed(ANSWERS), fixed(ANSWERS[:, :3]), ROWS
+            ),
+            "`student` must answer with the teacher's classes. Received: 3",
+        ),
+        (
+            lambda: plots.plot_agreement(
+                fixed(ANSWERS), fixed(ANSWERS[::-1]), ROWS, [1]
+            ),
+            "`y` must have a label for each example",
+        ),
+        (
+            lambda: plots.plot_softening(
+                keras.Sequential(
+                    [keras.Input((2,)), keras.layers.Reshape((2, 1))]
+                ),
+                ROWS,
+            ),
+            "`teacher` must be a classifier that answers with one output",
+        ),
+    ],
+)
+def test_errors_of_pictures_of_models(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()

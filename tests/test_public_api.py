@@ -14,6 +14,7 @@ import keras_dts
 
 MODULES = (
     "keras_dts",
+    "keras_dts.callbacks",
     "keras_dts.data",
     "keras_dts.losses",
     "keras_dts.metrics",

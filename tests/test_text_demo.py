@@ -64,7 +64,7 @@ def test_students_see_a_part_and_the_test_is_apart(task):
     made = dataclasses.replace(
         text_tasks.TEXT_SETTINGS[task], vocabulary=300
     ).task()
-    parts = [made.teacher_train[0], made.train[0], made.test[0]]
+    parts = [made.teacher_data()[0], made.train[0], made.test[0]]
     assert [len(part) for part in parts] == list(made.counts.values())
     teachers, students, tests = (set(part) for part in parts)
     assert students < teachers

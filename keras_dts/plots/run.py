@@ -1,4 +1,4 @@
-"""Pictures of a training run, and of a comparison of several."""
+"""The picture of a training run."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_dts._optional import require
-from keras_dts.results import Comparison
-
-__all__ = ["plot_comparison", "plot_run"]
+from keras_dts.plots._figure import (
+    DASH_DOTTED,
+    DASHED,
+    DOTTED,
+    SOLID,
+    palette,
+    require_matplotlib,
+    tidy,
+)
 
 
 class _Curve(NamedTuple):
-    """One curve: its name in a history, its label, and how it looks."""
+    """One curve: its name in a history, its label, colour and line."""
 
     name: str
     label: str
@@ -31,14 +36,6 @@ class _Panel(NamedTuple):
     curves: tuple[_Curve, ...]
 
 
-# Colours of Okabe and Ito, which colour-blind readers can tell apart. The
-# line styles tell the curves apart without colour.
-_BLACK, _BLUE, _GREEN, _ORANGE = "#000000", "#0072B2", "#009E73", "#D55E00"
-_PALE_BLUE = "#BFDBEC"
-_DOTTED = (0, (1, 1))
-_DASHED = (0, (5, 1.5))
-_DASH_DOTTED = (0, (5, 1.5, 1, 1.5))
-
 _ACCURACIES = (
     "accuracy",
     "acc",
@@ -48,23 +45,23 @@ _ACCURACIES = (
 )
 
 _PANELS = (
-    _Panel("temperature", (_Curve("temperature", "", _BLUE, "-"),)),
-    _Panel("gap (nats)", (_Curve("gap", "", _BLUE, "-"),)),
+    _Panel("temperature", (_Curve("temperature", "", "blue", SOLID),)),
+    _Panel("gap (nats)", (_Curve("gap", "", "blue", SOLID),)),
     _Panel(
         "loss (nats)",
         (
-            _Curve("loss", "total", _BLACK, "-"),
-            _Curve("student_loss", "student", _ORANGE, _DASHED),
-            _Curve("distillation_loss", "distillation", _BLUE, _DASH_DOTTED),
-            _Curve("val_loss", "validation", _GREEN, _DOTTED),
+            _Curve("loss", "total", "ink", SOLID),
+            _Curve("student_loss", "student", "orange", DASHED),
+            _Curve("distillation_loss", "distillation", "blue", DASH_DOTTED),
+            _Curve("val_loss", "validation", "green", DOTTED),
         ),
     ),
     *(
         _Panel(
             "accuracy (%)",
             (
-                _Curve(name, "training", _ORANGE, "-"),
-                _Curve(f"val_{name}", "validation", _GREEN, _DOTTED),
+                _Curve(name, "training", "orange", SOLID),
+                _Curve(f"val_{name}", "validation", "green", DOTTED),
             ),
         )
         for name in _ACCURACIES
@@ -129,113 +126,6 @@ def plot_run(
     return axes
 
 
-def plot_comparison(comparison: Comparison, ax: Any = None) -> Any:
-    """Draws what each method came to, one below the other.
-
-    A row for each method, in the order of the comparison: a dot for each
-    seed, a line at their mean, a band of one standard deviation to either
-    side, and the figures at the right. A dotted line goes down from the first
-    method's mean. A teacher that was measured is named below the axis.
-
-    Args:
-        comparison: What `keras_dts.compare` returned.
-        ax: `None` for a new figure, as high as the methods need, or a
-            `matplotlib.axes.Axes`. A new figure is not known to
-            `matplotlib.pyplot`: it needs no display and no closing.
-
-    Returns:
-        The axes. The picture is `axes.figure`.
-
-    Raises:
-        ImportError: If Matplotlib is missing.
-
-    Example:
-    >>> from keras_dts import plots
-    >>> from keras_dts.results import Comparison, Row
-    >>> rows = [
-    ...     Row("student alone", 1_210, [0.91, 0.92], [1.4, 1.3]),
-    ...     Row("DTS", 1_210, [0.93, 0.92], [3.0, 3.1]),
-    ... ]
-    >>> comparison = Comparison(rows, [0, 1], "accuracy", {"keras": "3.15"})
-    >>> axes = plots.plot_comparison(comparison)
-    >>> axes.get_xlabel(), [t.get_text() for t in axes.get_yticklabels()]
-    ('test accuracy (%)', ['student alone', 'DTS'])
-    >>> axes.figure.savefig("comparison.png")  # doctest: +SKIP
-    """
-    figure_class = require_matplotlib()
-    rows = comparison.rows
-    if ax is None:
-        height = 1.3 + 0.3 * len(rows)
-        figure = figure_class((7.0, height), dpi=150, layout="constrained")
-        ax = figure.subplots()
-    factor = 100 if comparison.in_percent else 1
-    y = np.arange(len(rows))
-    means = factor * np.array([row.mean for row in rows])
-    if len(comparison.seeds) > 1:
-        stds = factor * np.array([row.std for row in rows])
-        ax.barh(y, 2 * stds, 0.6, means - stds, color=_PALE_BLUE, label="± std")
-    ax.vlines(means, y - 0.3, y + 0.3, _BLACK, linewidth=1.8, label="mean")
-    ax.scatter(
-        [factor * value for row in rows for value in row.values],
-        # One below the other, since seeds may come to the same.
-        [place for i in y for place in i + _spread(len(rows[i].values))],
-        s=30,
-        color=_BLUE,
-        edgecolor="white",
-        linewidth=0.6,
-        label="one seed",
-        zorder=3,
-    )
-    ax.axvline(means[0], color="0.5", linewidth=0.8, linestyle=":", zorder=0)
-    _lay_out(comparison, ax)
-    return ax
-
-
-def require_matplotlib() -> Any:
-    """Returns Matplotlib's `Figure`, or says how to install it.
-
-    Raises:
-        ImportError: If Matplotlib is missing.
-    """
-    (figure,) = require("plots", "Pictures", "matplotlib.figure")
-    return figure.Figure
-
-
-def _spread(seeds: int) -> npt.NDArray[Any]:
-    """Returns how far from the middle of its row each seed's dot lies."""
-    return np.linspace(-0.18, 0.18, seeds) if seeds > 1 else np.zeros(1)
-
-
-def _lay_out(comparison: Comparison, ax: Any) -> None:
-    """Names the rows, writes their figures beside them, and the legend."""
-    rows = comparison.rows
-    for i, text in enumerate(comparison.texts(rows)):
-        # Right of the axes: x counts their width, y the rows.
-        place = (1.02, i)
-        side = ax.get_yaxis_transform()
-        ax.text(*place, text, va="center_baseline", transform=side)
-    ax.set_yticks(range(len(rows)), [row.method for row in rows])
-    ax.set_ylim(len(rows) - 0.4, -0.6)
-    ax.tick_params(axis="y", length=0)
-    ax.use_sticky_edges = False
-    ax.margins(x=0.04)
-    label = comparison.label
-    if comparison.teacher is not None:
-        (value,) = comparison.texts([comparison.teacher])
-        label += f"; the teacher's is {value}"
-    ax.set_xlabel(label)
-    ax.grid(axis="x", color="0.9", linewidth=0.8)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.legend(
-        loc="lower left",
-        bbox_to_anchor=(0.0, 1.0),
-        ncols=3,
-        frameon=False,
-        borderaxespad=0.0,
-    )
-
-
 def _read(
     history: keras.callbacks.History | dict[str, Any],
 ) -> tuple[list[int] | None, dict[str, Any]]:
@@ -286,13 +176,14 @@ def _draw(
     panel: _Panel, axes: Any, epochs: list[int] | None, values: dict[str, Any]
 ) -> None:
     percent = "%" in panel.label
+    colors = palette()
     for curve in panel.curves:
         y = np.asarray(values[curve.name], dtype=float)
         x = range(1, len(y) + 1) if epochs is None else epochs[-len(y) :]
         axes.plot(
             x,
             100 * y if percent else y,
-            color=curve.color,
+            color=getattr(colors, curve.color),
             linestyle=curve.line,
             linewidth=1.6,
             # A single epoch draws no line.
@@ -304,11 +195,9 @@ def _draw(
     axes.set_ylabel(panel.label)
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axes.margins(x=0.02)
-    axes.grid(color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes)
     if panel.label.startswith("gap"):
-        axes.axhline(0.0, color="0.5", linewidth=0.8)
+        axes.axhline(0.0, color=colors.faint, linewidth=0.8)
     if any(curve.label for curve in panel.curves):
         # Beside the panel, where no curve can be.
         axes.legend(

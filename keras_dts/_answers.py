@@ -1,0 +1,75 @@
+"""What classifiers answer, for those who look at them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+
+from keras_dts.logits import gives_probabilities, to_logits
+
+
+def logits_of(
+    name: str, model: keras.Model, x: Any, from_logits: bool | str
+) -> npt.NDArray[Any]:
+    """Returns a model's logits, float64, shape `(batch, classes)`.
+
+    Args:
+        name: The model's name among the arguments, for the message.
+        model: The model.
+        x: Its inputs.
+        from_logits: Whether it answers with logits, or `"auto"`.
+
+    Raises:
+        ValueError: If it does not answer with one row of classes.
+    """
+    outputs = keras.tree.flatten(model.predict(x, verbose=0))
+    if len(outputs) != 1 or np.ndim(outputs[0]) != 2:
+        shapes = [np.shape(output) for output in outputs]
+        raise ValueError(
+            f"`{name}` must be a classifier that answers with one output of "
+            f"shape (batch, classes). Received: {model.name!r}, which answers "
+            f"with {shapes}"
+        )
+    if from_logits == "auto":
+        from_logits = not gives_probabilities(model, 0)
+    logits = to_logits(outputs[0], from_logits=bool(from_logits))
+    return np.asarray(ops.convert_to_numpy(logits), "float64")
+
+
+def softmax(logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Returns the probabilities of logits, over the last axis."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    probabilities: npt.NDArray[Any] = powers / powers.sum(
+        axis=-1, keepdims=True
+    )
+    return probabilities
+
+
+def indices(y: Any) -> npt.NDArray[Any]:
+    """Returns labels as class indices, shape `(batch,)`."""
+    y = np.asarray(y)
+    if y.ndim > 1 and y.shape[-1] > 1:
+        y = y.argmax(axis=-1)
+    return y.reshape(-1).astype(int)
+
+
+def names_of(classes: int, class_names: Sequence[str] | None) -> list[str]:
+    """Returns a name for each class.
+
+    Raises:
+        ValueError: If there is another number of names.
+    """
+    if class_names is None:
+        return [str(i) for i in range(classes)]
+    if len(class_names) != classes:
+        raise ValueError(
+            f"`class_names` must name each of the {classes} classes. "
+            f"Received: {len(class_names)} names"
+        )
+    # A dollar sign would begin a formula.
+    return [str(name).replace("$", r"\$") for name in class_names]

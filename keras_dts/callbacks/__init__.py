@@ -1,0 +1,7 @@
+"""Callbacks: what moves a temperature, and what shows a training."""
+
+from keras_dts.callbacks.dts import DTS
+from keras_dts.callbacks.histogram import TemperatureHistogram
+from keras_dts.callbacks.report import RunReport
+
+__all__ = ["DTS", "RunReport", "TemperatureHistogram"]

@@ -1,0 +1,111 @@
+"""The callback that drives a dynamic temperature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_dts.temperatures.base import Temperature
+from keras_dts.temperatures.dynamic import DynamicTemperature, check_bounds
+
+
+class DTS(keras.callbacks.Callback):
+    """Moves a distiller's temperature: the Dynamic Temperature Scheduler.
+
+    At the start of a training it sets the temperature's bounds. From then on
+    `fit` says at the start of each epoch how far the training is: epoch `e`
+    of `E`, counted from 1, stands at `e / E`. The steps do the rest; see
+    `keras_dts.DynamicTemperature` for the rule. `E` is `fit`'s `epochs`, so a
+    run that is resumed with `initial_epoch` goes on where it stopped.
+
+    Bounds that are not given are the policy's own. Where the policy is a
+    constant, as with `Distiller(temperature=4.0)`, they are the published
+    ones: 4 to begin with, at most the initial and at least half of it.
+
+    Args:
+        initial: The temperature at the start. Positive.
+        minimum: The lowest target. Positive.
+        maximum: The highest target, at least `minimum`.
+
+    Raises:
+        ValueError: If a bound is not positive or `minimum > maximum`; at the
+            start of `fit`, if the model is no `keras_dts.Distiller`, its
+            temperature is no `keras_dts.DynamicTemperature` nor based on one,
+            or none of its losses uses that temperature.
+
+    Example:
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_dts
+    >>> def classifier():
+    ...     return keras.Sequential(
+    ...         [keras.Input((4,)), keras.layers.Dense(3)]
+    ...     )
+    >>> distiller = keras_dts.Distiller(classifier(), classifier())
+    >>> distiller.compile("sgd", loss=None)
+    >>> history = distiller.fit(
+    ...     np.ones((64, 4), "float32"),
+    ...     batch_size=1,
+    ...     epochs=4,
+    ...     callbacks=[keras_dts.DTS(initial=8.0, minimum=1.0)],
+    ...     verbose=0,
+    ... )
+    >>> [round(float(t)) for t in history.history["temperature"]]
+    [7, 4, 2, 1]
+
+    Reference:
+        Ul Islam et al., Dynamic Temperature Scheduler for Knowledge
+        Distillation, arXiv 2511.13767, 2025.
+    """
+
+    def __init__(
+        self,
+        initial: float | None = None,
+        minimum: float | None = None,
+        maximum: float | None = None,
+    ) -> None:
+        super().__init__()
+        self._given = (initial, minimum, maximum)
+        check_bounds(*self._published())
+
+    def _published(self) -> tuple[float, float, float]:
+        initial, minimum, maximum = self._given
+        initial = 4.0 if initial is None else initial
+        if maximum is None:
+            maximum = max(initial, minimum or 0.0)
+        if minimum is None:
+            minimum = min(initial / 2, maximum)
+        return initial, minimum, maximum
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Sets the bounds."""
+        policy = self._policy()
+        bounds = self._published()
+        if not policy.constant:
+            bounds = tuple(  # type: ignore[assignment]
+                own if given is None else given
+                for given, own in zip(self._given, policy.bounds, strict=True)
+            )
+        policy.set_bounds(*bounds)
+
+    def _policy(self) -> DynamicTemperature:
+        given = getattr(self.model, "temperature", None)
+        policy = given.driven() if isinstance(given, Temperature) else None
+        if policy is None:
+            raise ValueError(
+                "`DTS` drives the `DynamicTemperature` of a "
+                "`keras_dts.Distiller`: give it a number or a "
+                "`DynamicTemperature` as `temperature`, or a policy that is "
+                "based on one. Received: a "
+                f"{type(self.model).__name__} with "
+                f"temperature={type(given).__name__}"
+            )
+        if not self.model.uses_temperature:
+            raise ValueError(
+                "`DTS` drives the distiller's temperature, which none of the "
+                "`distillation_losses` uses. Leave the temperature of a loss "
+                "`None`, as in `keras_dts.losses.KD()`, to use it. Received: "
+                f"distillation_losses={self.model.distillation_losses}"
+            )
+        return policy

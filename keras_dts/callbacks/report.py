@@ -1,0 +1,280 @@
+"""A report of a training, as one HTML file."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+import keras_dts
+from keras_dts._optional import require
+from keras_dts._trainings import write_text
+from keras_dts.comparison import versions
+from keras_dts.saving import serialize
+
+# While a training runs, at least this many seconds lie between two reports.
+_PAUSE = 30.0
+
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; --ink: #1a1a1a; --paper: #fff;
+  --line: #ccc; }}
+@media (prefers-color-scheme: dark) {{
+  :root {{ --ink: #e6e6e6; --paper: #000; --line: #444; }} }}
+body {{ font: 16px/1.5 system-ui, sans-serif; color: var(--ink);
+  background: var(--paper); max-width: 60rem; margin: 2rem auto;
+  padding: 0 1rem; }}
+h1 {{ font-size: 1.6rem; }} h2 {{ font-size: 1.2rem; margin-top: 2rem; }}
+img {{ max-width: 100%; height: auto; }}
+.wide {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: 0.2rem 1rem 0.2rem 0; text-align: left;
+  vertical-align: top; border-bottom: 1px solid var(--line); }}
+.numbers td, .numbers th {{ text-align: right; }}
+td {{ overflow-wrap: anywhere; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>{state}</p>
+{parts}
+</body>
+</html>
+"""
+
+
+class RunReport(keras.callbacks.History):
+    """Writes a report of a training: one HTML file that needs no other.
+
+    It has the values of the last epoch, the picture of
+    `keras_dts.plots.plot_run` for light and dark screens, what was trained
+    and how, the versions, and a table of all epochs. It is written after the
+    first epoch, then at most twice a minute and at the end, so that a
+    training that is stopped leaves one too. Any model's `fit` takes it; with
+    a `keras_dts.Distiller` the set-up says more.
+
+    Args:
+        path: The file, whose directory is made if it is missing.
+        title: The heading; `None` takes the model's name.
+
+    Raises:
+        ImportError: At the start of `fit`, if Matplotlib is missing.
+        ValueError: If `path` is a directory.
+
+    Example:
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_dts
+    >>> teacher, student = (
+    ...     keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    ...     for _ in range(2)
+    ... )
+    >>> distiller = keras_dts.Distiller(teacher, student)
+    >>> distiller.compile("sgd", loss=None)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "report.html"
+    ...     history = distiller.fit(
+    ...         np.ones((8, 4), "float32"),
+    ...         epochs=2,
+    ...         verbose=0,
+    ...         callbacks=[keras_dts.callbacks.RunReport(path, "My run")],
+    ...     )
+    ...     "<h1>My run</h1>" in path.read_text("utf-8")
+    True
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], title: str | None = None
+    ) -> None:
+        super().__init__()
+        self._path = Path(path)
+        if self._path.is_dir():
+            raise ValueError(
+                "`path` must be a file. Received: the directory "
+                f"{str(self._path)!r}"
+            )
+        self._title = title
+        self._begun = self._written = 0.0
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Finds out early what would stop the report late."""
+        super().on_train_begin(logs)
+        require("plots", "Pictures", "matplotlib.figure")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._begun, self._written = time.monotonic(), -_PAUSE
+
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        """Writes the report, if the last one is old."""
+        super().on_epoch_end(epoch, logs)
+        if time.monotonic() - self._written >= _PAUSE:
+            self._write("The training was still running.")
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Writes the last report."""
+        if self.epoch:
+            self._write("The training has ended.")
+
+    def _write(self, state: str) -> None:
+        seconds = time.monotonic() - self._begun
+        state = (
+            f"{state} {len(self.epoch)} of {self.params['epochs']} epochs in "
+            f"{seconds:.1f} seconds, written {time.strftime('%Y-%m-%d %H:%M')}."
+        )
+        values = {k: [float(v) for v in vs] for k, vs in self.history.items()}
+        parts = [
+            _section(
+                "Last epoch", _pairs({k: v[-1] for k, v in values.items()})
+            ),
+            _section("Picture", _picture(self)),
+            _section("Set-up", _pairs(_setup(self.model))),
+            _section("Versions", _pairs(versions())),
+            _section("Epochs", _epochs(self.epoch, values)),
+        ]
+        title = self._title or str(self.model.name)
+        page = _PAGE.format(
+            title=_text(title), state=_text(state), parts="\n".join(parts)
+        )
+        write_text(self._path, page)
+        self._written = time.monotonic()
+
+
+def _setup(model: keras.Model) -> dict[str, Any]:
+    """Returns what was trained and how, by name."""
+    optimizer = model.optimizer
+    setup = {
+        "model": f"{model.name}, {model.count_params():,} parameters",
+        "optimizer": f"{optimizer.name}, learning rate {_rate(optimizer)}",
+        "loss": _shown(model.loss),
+    }
+    if isinstance(model, keras_dts.Distiller):
+        for role in ("teacher", "student"):
+            one = getattr(model, role)
+            setup[role] = f"{one.name}, {one.count_params():,} parameters"
+        setup["temperature"] = _shown(model.temperature)
+        setup["distillation losses"] = [
+            _shown(loss) for loss in model.distillation_losses
+        ]
+        setup["their weights"] = [
+            _shown(weight) for weight in model.distillation_loss_weights
+        ]
+        setup["weight of the labels"] = _shown(model.student_loss_weight)
+        del setup["model"]
+    return setup
+
+
+def _rate(optimizer: Any) -> str:
+    """Returns a learning rate, or how it is scheduled."""
+    config = optimizer.get_config().get("learning_rate")
+    return _shown(config) if isinstance(config, dict) else f"{config:.6g}"
+
+
+def _shown(thing: Any) -> str:
+    """Returns the class and the arguments of what Keras can describe."""
+    if thing is None or isinstance(thing, (str, int, float)):
+        return str(thing)
+    try:
+        config = thing if isinstance(thing, dict) else serialize(thing)
+    except (TypeError, ValueError):
+        return type(thing).__name__
+    return _described(config)
+
+
+def _described(config: Any) -> str:
+    if isinstance(config, list):
+        return ", ".join(_described(c) for c in config)
+    if isinstance(config, dict) and "class_name" in config:
+        arguments = config.get("config") or {}
+        if not isinstance(arguments, Mapping):
+            return str(arguments)
+        inner = ", ".join(
+            f"{name}={_described(value)}"
+            for name, value in arguments.items()
+            if name not in ("name", "dtype", "trainable") and value is not None
+        )
+        return f"{config['class_name']}({inner})"
+    return json.dumps(config, default=str)
+
+
+def _picture(history: keras.callbacks.History) -> str:
+    """Returns the run's picture, for light screens and for dark ones."""
+    from matplotlib import style
+
+    from keras_dts import plots
+
+    sources = []
+    for name in ("default", "dark_background"):
+        with style.context(name):
+            file = io.BytesIO()
+            plots.plot_run(history)[0].figure.savefig(file, format="png")
+        data = base64.b64encode(file.getvalue()).decode()
+        sources.append(f"data:image/png;base64,{data}")
+    light, dark = sources
+    return (
+        '<picture><source media="(prefers-color-scheme: dark)" '
+        f'srcset="{dark}"><img src="{light}" width="700" '
+        'alt="temperature, gap, losses and accuracy over the epochs">'
+        "</picture>"
+    )
+
+
+def _epochs(epochs: list[int], values: dict[str, list[float]]) -> str:
+    """Returns the table of all epochs."""
+    lines = [["epoch", *values]]
+    for i, epoch in enumerate(epochs):
+        row = [_number(v[i]) if i < len(v) else "" for v in values.values()]
+        lines.append([str(epoch + 1), *row])
+    head, *body = lines
+    rows = [_row("th", head), *(_row("td", line) for line in body)]
+    return _table(rows, "numbers")
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    """Returns a table of names and values."""
+    rows = []
+    for name, value in values.items():
+        several = value if isinstance(value, list) else [value]
+        texts = [_number(v) if isinstance(v, float) else v for v in several]
+        cell = "<br>".join(_text(text) for text in texts)
+        rows.append(f"<tr><th>{_text(name)}</th><td>{cell}</td></tr>")
+    return _table(rows)
+
+
+def _table(rows: Iterable[str], kind: str = "") -> str:
+    lines = "\n".join(rows)
+    return f'<div class="wide"><table class="{kind}">\n{lines}\n</table></div>'
+
+
+def _row(cell: str, texts: Iterable[str]) -> str:
+    cells = "".join(f"<{cell}>{_text(text)}</{cell}>" for text in texts)
+    return f"<tr>{cells}</tr>"
+
+
+def _section(title: str, content: str) -> str:
+    return f"<h2>{_text(title)}</h2>\n{content}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.5g}"
+
+
+def _text(value: Any) -> str:
+    """Returns a text as HTML shows it, whoever wrote it."""
+    return html.escape(str(value))

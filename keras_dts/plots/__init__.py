@@ -1,0 +1,24 @@
+"""Pictures: of a run, of methods side by side, of what models answer.
+
+Each function draws on a new figure, or on axes that it is given, and returns
+the axes. Text, axes and grid follow Matplotlib's settings, so that pictures
+drawn inside `matplotlib.style.context("dark_background")` are dark ones.
+"""
+
+from keras_dts.plots.agreement import plot_agreement
+from keras_dts.plots.calibration import (
+    expected_calibration_error,
+    plot_calibration,
+)
+from keras_dts.plots.comparison import plot_comparison
+from keras_dts.plots.run import plot_run
+from keras_dts.plots.softening import plot_softening
+
+__all__ = [
+    "expected_calibration_error",
+    "plot_agreement",
+    "plot_calibration",
+    "plot_comparison",
+    "plot_run",
+    "plot_softening",
+]

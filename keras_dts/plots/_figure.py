@@ -1,0 +1,108 @@
+"""What all pictures share: figures, colours, and how axes look."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from keras_dts._optional import require
+
+# Line styles tell curves apart without colour.
+SOLID = "-"
+DOTTED = (0, (1, 1))
+DASHED = (0, (5, 1.5))
+DASH_DOTTED = (0, (5, 1.5, 1, 1.5))
+STYLES = (SOLID, DASHED, DASH_DOTTED, DOTTED)
+MARKERS = "osD^vP"
+
+
+class Palette(NamedTuple):
+    """Colours for one background.
+
+    All but `ink`, `paper` and `faint` are of Okabe and Ito, which colour-blind
+    readers can tell apart.
+
+    Attributes:
+        ink: Of text.
+        paper: Of the background.
+        faint: Of what stands back.
+        blue: A colour.
+        green: A colour.
+        orange: A colour.
+        pale: A blue that text can be read on.
+    """
+
+    ink: Any
+    paper: Any
+    faint: Any
+    blue: str
+    green: str
+    orange: str
+    pale: str
+
+    @property
+    def curves(self) -> tuple[Any, ...]:
+        """Colours for curves, in this order."""
+        return self.blue, self.orange, self.green, self.ink
+
+
+def palette() -> Palette:
+    """Returns the colours that go with Matplotlib's settings."""
+    (mpl,) = require("plots", "Pictures", "matplotlib")
+    from matplotlib.colors import to_rgb
+
+    ink, paper = (
+        to_rgb(mpl.rcParams[name]) for name in ("text.color", "axes.facecolor")
+    )
+    faint = tuple(0.5 * a + 0.5 * b for a, b in zip(ink, paper, strict=True))
+    if sum(paper) < sum(ink):
+        return Palette(
+            ink, paper, faint, "#56B4E9", "#2FD3A4", "#E69F00", "#1F4B66"
+        )
+    return Palette(
+        ink, paper, faint, "#0072B2", "#009E73", "#D55E00", "#BFDBEC"
+    )
+
+
+def require_matplotlib() -> Any:
+    """Returns Matplotlib's `Figure`, or says how to install it.
+
+    Raises:
+        ImportError: If Matplotlib is missing.
+
+    Example:
+    >>> from keras_dts import plots
+    >>> plots.require_matplotlib().__name__
+    'Figure'
+    """
+    (figure,) = require("plots", "Pictures", "matplotlib.figure")
+    return figure.Figure
+
+
+def new_axes(width: float, height: float, ax: Any = None) -> Any:
+    """Returns axes on a new figure, or those that were given.
+
+    Args:
+        width: The figure's width in inches.
+        height: Its height in inches.
+        ax: `None`, or the axes to return.
+    """
+    figure_class = require_matplotlib()
+    if ax is not None:
+        return ax
+    figure = figure_class((width, height), dpi=150, layout="constrained")
+    return figure.subplots()
+
+
+def tidy(ax: Any, axis: str = "both", *, left: bool = True) -> None:
+    """Draws a faint grid behind, and leaves out the frame.
+
+    Args:
+        ax: The axes.
+        axis: Which lines the grid has: `"x"`, `"y"` or `"both"`.
+        left: Whether to keep the line at the left.
+    """
+    colors = palette()
+    ax.grid(axis=axis, color=colors.faint, alpha=0.3, linewidth=0.8)
+    ax.set_axisbelow(True)
+    sides = ["top", "right"] if left else ["top", "right", "left"]
+    ax.spines[sides].set_visible(False)

@@ -1,0 +1,159 @@
+"""The picture of where a student and its teacher disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from keras_dts._answers import indices, logits_of, names_of
+from keras_dts.checks import check_number
+from keras_dts.plots._figure import new_axes, palette
+
+
+def plot_agreement(
+    teacher: keras.Model,
+    student: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    top: int = 12,
+    from_logits: bool | str = "auto",
+    ax: Any = None,
+) -> Any:
+    """Draws which classes the teacher and the student choose.
+
+    A row for each class that the teacher chooses and a column for each that
+    the student does, with the number of examples. What they agree on, on the
+    diagonal, stands back; where they disagree, a cell is the darker the more
+    examples it has. The title says on how many they agree, and, with labels,
+    who is right where they do not.
+
+    Args:
+        teacher: A classifier.
+        student: A classifier of the same classes and inputs.
+        x: The inputs.
+        y: `None`, or the labels: class indices, or one-hot.
+        class_names: `None`, or a name for each class.
+        top: How many classes are shown at most: those with the most
+            disagreement, in their order.
+        from_logits: Whether the models answer with logits. `"auto"` finds it
+            out as `keras_dts.Distiller` does.
+        ax: `None` for a new figure, or a `matplotlib.axes.Axes`.
+
+    Returns:
+        The axes. The picture is `axes.figure`.
+
+    Raises:
+        ImportError: If Matplotlib is missing.
+        ValueError: If the models are no classifiers of the same classes, or
+            labels do not fit.
+
+    Example:
+    >>> import keras
+    >>> import numpy as np
+    >>> from keras_dts import plots
+    >>> teacher, student = (
+    ...     keras.Sequential([keras.Input((2,)), keras.layers.Rescaling(scale)])
+    ...     for scale in (1.0, [1.0, 3.0])
+    ... )
+    >>> x = np.array([[2.0, 1.0], [3.0, 0.5], [1.0, 2.0], [0.0, 1.0]])
+    >>> axes = plots.plot_agreement(teacher, student, x)
+    >>> axes.get_title()
+    'they agree on 75.0 % of 4 examples'
+    """
+    check_number("top", top, low=1)
+    answers = [
+        logits_of(name, model, x, from_logits)
+        for name, model in (("teacher", teacher), ("student", student))
+    ]
+    classes = answers[0].shape[-1]
+    if answers[1].shape[-1] != classes:
+        raise ValueError(
+            "`student` must answer with the teacher's classes. Received: "
+            f"{answers[1].shape[-1]} classes, where the teacher has {classes}"
+        )
+    theirs, ours = (logits.argmax(axis=-1) for logits in answers)
+    counts = np.bincount(theirs * classes + ours, minlength=classes**2)
+    counts = counts.reshape(classes, classes)
+    title = _title(theirs, ours, y)
+    names = names_of(classes, class_names)
+    shown = _shown(counts, top)
+    counts = counts[np.ix_(shown, shown)]
+    names = [names[i] for i in shown]
+    size = 2.4 + 0.42 * len(shown)
+    ax = new_axes(size + 0.4, size, ax)
+    _draw(counts, names, ax)
+    ax.set_title(title, fontsize="medium")
+    if len(shown) < classes:
+        note = f"{len(shown)} of {classes} classes"
+        ax.set_xlabel(f"student's choice ({note})")
+    return ax
+
+
+def _title(theirs: Any, ours: Any, y: Any) -> str:
+    agree = theirs == ours
+    title = (
+        f"they agree on {100 * agree.mean():.1f} % of {len(agree):,} examples"
+    )
+    if y is None or agree.all():
+        return title
+    labels = indices(y)
+    if len(labels) != len(agree):
+        raise ValueError(
+            "`y` must have a label for each example. Received: "
+            f"{len(labels)} labels, {len(agree)} examples"
+        )
+    teacher, student = (
+        int(np.sum((labels == choice) & ~agree)) for choice in (theirs, ours)
+    )
+    return (
+        f"{title};\nof the others the teacher is right on {teacher:,}, "
+        f"the student on {student:,}"
+    )
+
+
+def _shown(counts: npt.NDArray[Any], top: int) -> npt.NDArray[Any]:
+    """Returns the classes with the most disagreement, in their order."""
+    apart = counts - np.diag(np.diag(counts))
+    amount = apart.sum(axis=0) + apart.sum(axis=1)
+    return np.sort(np.argsort(-amount, kind="stable")[:top])
+
+
+def _draw(counts: npt.NDArray[Any], names: list[str], ax: Any) -> None:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colors = palette()
+    apart = counts - np.diag(np.diag(counts))
+    shades = LinearSegmentedColormap.from_list(
+        "disagreement", [colors.paper, colors.orange]
+    )
+    most = max(1, apart.max())
+    ax.imshow(apart, cmap=shades, vmin=0, vmax=1.25 * most)
+    for row, column in np.argwhere(counts > 0):
+        same = row == column
+        ax.text(
+            column,
+            row,
+            f"{counts[row, column]:,}",
+            ha="center",
+            va="center",
+            fontsize="small",
+            color=colors.faint if same else colors.ink,
+        )
+    turned = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 3 else {}
+    ax.set_xticks(range(len(names)), names, **turned)
+    ax.set_yticks(range(len(names)), names)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    # Lines between the cells.
+    ax.set_xticks(np.arange(len(names) - 1) + 0.5, minor=True)
+    ax.set_yticks(np.arange(len(names) - 1) + 0.5, minor=True)
+    ax.grid(which="minor", color=colors.faint, alpha=0.3, linewidth=0.8)
+    ax.tick_params(which="minor", length=0)
+    ax.set_xlabel("student's choice")
+    ax.set_ylabel("teacher's choice")

@@ -1,0 +1,173 @@
+"""The picture of how far models can be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from keras_dts._answers import indices, logits_of, softmax
+from keras_dts.checks import check_number
+from keras_dts.plots._figure import MARKERS, STYLES, new_axes, palette, tidy
+
+
+class _Bins(NamedTuple):
+    """Examples by their confidence, without the bins that are empty."""
+
+    confidence: npt.NDArray[Any]
+    accuracy: npt.NDArray[Any]
+    share: npt.NDArray[Any]
+
+
+def expected_calibration_error(
+    probabilities: Any, labels: Any, bins: int = 10
+) -> float:
+    """Returns how far confidence and accuracy lie apart, on average.
+
+    Examples are sorted by the probability of the class that is chosen into
+    `bins` ranges of equal width from 0 to 1. The error is the mean over the
+    examples of `|accuracy - mean confidence|` of their range.
+
+    Args:
+        probabilities: Shape `(examples, classes)`.
+        labels: Class indices, shape `(examples,)`, or one-hot labels.
+        bins: The number of ranges.
+
+    Returns:
+        The error, from 0 to 1.
+
+    Raises:
+        ValueError: If there is no range, or another number of labels.
+
+    Example:
+    >>> from keras_dts.plots import expected_calibration_error
+    >>> expected_calibration_error([[0.75, 0.25], [0.75, 0.25]], [0, 1])
+    0.25
+
+    Reference:
+        Guo et al., On Calibration of Modern Neural Networks, 1706.04599, 2017.
+    """
+    found = _binned(np.asarray(probabilities, "float64"), labels, bins)
+    return _error(found)
+
+
+def plot_calibration(
+    models: keras.Model | Mapping[str, keras.Model],
+    x: Any,
+    y: Any,
+    *,
+    bins: int = 10,
+    from_logits: bool | str = "auto",
+    ax: Any = None,
+) -> Any:
+    """Draws how often models are right when they are how confident.
+
+    A curve for each model through the ranges of confidence that have
+    examples: the share of right answers over the mean probability of the
+    chosen class, both in %; larger marks stand for more examples. Above the
+    dotted line a model is right more often than it says, below it less. The
+    legend has the expected calibration error (ECE).
+
+    Args:
+        models: A classifier, or a dictionary of up to six by name. All take
+            the same input.
+        x: The inputs.
+        y: The labels: class indices, or one-hot.
+        bins: The number of ranges of confidence.
+        from_logits: Whether the models answer with logits. `"auto"` finds it
+            out as `keras_dts.Distiller` does.
+        ax: `None` for a new figure, or a `matplotlib.axes.Axes`.
+
+    Returns:
+        The axes. The picture is `axes.figure`.
+
+    Raises:
+        ImportError: If Matplotlib is missing.
+        ValueError: If there are no models or more than six, one is no
+            classifier, or labels do not fit.
+
+    Example:
+    >>> import keras
+    >>> import numpy as np
+    >>> from keras_dts import plots
+    >>> identity = keras.Sequential(
+    ...     [keras.Input((2,)), keras.layers.Identity()]
+    ... )
+    >>> x = np.log([[0.75, 0.25], [0.75, 0.25]])
+    >>> axes = plots.plot_calibration({"student": identity}, x, [0, 1])
+    >>> [text.get_text() for text in axes.get_legend().get_texts()]
+    ['perfect', 'student, ECE 25.0 %']
+    """
+    if isinstance(models, keras.Model):
+        models = {models.name: models}
+    if not 1 <= len(models) <= len(MARKERS):
+        raise ValueError(
+            f"`models` must be one to {len(MARKERS)} models. Received: "
+            f"{len(models)}"
+        )
+    ax = new_axes(4.8, 4.8, ax)
+    colors = palette()
+    ax.plot(
+        [0, 100], [0, 100], color=colors.faint, linestyle=":", label="perfect"
+    )
+    for i, (name, model) in enumerate(models.items()):
+        logits = logits_of("models", model, x, from_logits)
+        found = _binned(softmax(logits), y, bins)
+        color = colors.curves[i % len(colors.curves)]
+        ax.plot(
+            100 * found.confidence,
+            100 * found.accuracy,
+            color=color,
+            linestyle=STYLES[i % len(STYLES)],
+            marker=MARKERS[i],
+            markersize=4,
+            linewidth=1.6,
+            label=f"{name}, ECE {100 * _error(found):.1f} %".replace(
+                "$", r"\$"
+            ),
+        )
+        ax.scatter(
+            100 * found.confidence,
+            100 * found.accuracy,
+            s=20 + 400 * found.share,
+            color=color,
+            marker=MARKERS[i],
+            alpha=0.35,
+            linewidth=0,
+        )
+    ax.set_xlim(0, 102)
+    ax.set_ylim(0, 102)
+    ax.set_aspect("equal")
+    ax.set_xlabel("confidence (%)")
+    ax.set_ylabel("accuracy (%)")
+    tidy(ax)
+    ax.legend(loc="upper left", frameon=False, handlelength=3.0)
+    return ax
+
+
+def _binned(probabilities: npt.NDArray[Any], labels: Any, bins: int) -> _Bins:
+    check_number("bins", bins, low=1)
+    labels = indices(labels)
+    if len(labels) != len(probabilities):
+        raise ValueError(
+            "`y` must have a label for each example. Received: "
+            f"{len(labels)} labels, {len(probabilities)} examples"
+        )
+    confidence = probabilities.max(axis=-1)
+    right = probabilities.argmax(axis=-1) == labels
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    some = counts > 0
+    sums = [np.bincount(place, v, bins)[some] for v in (confidence, right)]
+    return _Bins(
+        sums[0] / counts[some],
+        sums[1] / counts[some],
+        counts[some] / len(labels),
+    )
+
+
+def _error(bins: _Bins) -> float:
+    return float(np.sum(bins.share * np.abs(bins.accuracy - bins.confidence)))

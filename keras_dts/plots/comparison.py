@@ -1,0 +1,107 @@
+"""The picture of methods side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_dts.plots._figure import new_axes, palette, tidy
+from keras_dts.results import Comparison
+
+
+def plot_comparison(comparison: Comparison, ax: Any = None) -> Any:
+    """Draws what each method came to, one below the other.
+
+    A row for each method, in the order of the comparison: a dot for each
+    seed, a line at their mean, a band of one standard deviation to either
+    side, and the figures at the right. A dotted line goes down from the first
+    method's mean. A teacher that was measured is named below the axis.
+
+    Args:
+        comparison: What `keras_dts.compare` returned.
+        ax: `None` for a new figure, as high as the methods need, or a
+            `matplotlib.axes.Axes`. A new figure is not known to
+            `matplotlib.pyplot`: it needs no display and no closing.
+
+    Returns:
+        The axes. The picture is `axes.figure`.
+
+    Raises:
+        ImportError: If Matplotlib is missing.
+
+    Example:
+    >>> from keras_dts import plots
+    >>> from keras_dts.results import Comparison, Row
+    >>> rows = [
+    ...     Row("student alone", 1_210, [0.91, 0.92], [1.4, 1.3]),
+    ...     Row("DTS", 1_210, [0.93, 0.92], [3.0, 3.1]),
+    ... ]
+    >>> comparison = Comparison(rows, [0, 1], "accuracy", {"keras": "3.15"})
+    >>> axes = plots.plot_comparison(comparison)
+    >>> axes.get_xlabel(), [t.get_text() for t in axes.get_yticklabels()]
+    ('test accuracy (%)', ['student alone', 'DTS'])
+    >>> axes.figure.savefig("comparison.png")  # doctest: +SKIP
+    """
+    rows = comparison.rows
+    ax = new_axes(7.0, 1.3 + 0.3 * len(rows), ax)
+    colors = palette()
+    factor = 100 if comparison.in_percent else 1
+    y = np.arange(len(rows))
+    means = factor * np.array([row.mean for row in rows])
+    if len(comparison.seeds) > 1:
+        stds = factor * np.array([row.std for row in rows])
+        ax.barh(
+            y, 2 * stds, 0.6, means - stds, color=colors.pale, label="± std"
+        )
+    ax.vlines(means, y - 0.3, y + 0.3, colors.ink, linewidth=1.8, label="mean")
+    ax.scatter(
+        [factor * value for row in rows for value in row.values],
+        # One below the other, since seeds may come to the same.
+        [place for i in y for place in i + _spread(len(rows[i].values))],
+        s=30,
+        color=colors.blue,
+        edgecolor=colors.paper,
+        linewidth=0.6,
+        label="one seed",
+        zorder=3,
+    )
+    ax.axvline(
+        means[0], color=colors.faint, linewidth=0.8, linestyle=":", zorder=0
+    )
+    _lay_out(comparison, ax)
+    return ax
+
+
+def _spread(seeds: int) -> npt.NDArray[Any]:
+    """Returns how far from the middle of its row each seed's dot lies."""
+    return np.linspace(-0.18, 0.18, seeds) if seeds > 1 else np.zeros(1)
+
+
+def _lay_out(comparison: Comparison, ax: Any) -> None:
+    """Names the rows, writes their figures beside them, and the legend."""
+    rows = comparison.rows
+    for i, text in enumerate(comparison.texts(rows)):
+        # Right of the axes: x counts their width, y the rows.
+        place = (1.02, i)
+        side = ax.get_yaxis_transform()
+        ax.text(*place, text, va="center_baseline", transform=side)
+    ax.set_yticks(range(len(rows)), [row.method for row in rows])
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)
+    ax.use_sticky_edges = False
+    ax.margins(x=0.04)
+    label = comparison.label
+    if comparison.teacher is not None:
+        (value,) = comparison.texts([comparison.teacher])
+        label += f"; the teacher's is {value}"
+    ax.set_xlabel(label)
+    tidy(ax, "x", left=False)
+    ax.legend(
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=3,
+        frameon=False,
+        borderaxespad=0.0,
+    )

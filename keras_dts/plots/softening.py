@@ -1,0 +1,98 @@
+"""The picture of what a temperature does to a teacher's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_dts._answers import logits_of, names_of, softmax
+from keras_dts.checks import check_number
+from keras_dts.plots._figure import MARKERS, STYLES, new_axes, palette, tidy
+
+
+def plot_softening(
+    teacher: keras.Model,
+    x: Any,
+    temperatures: Sequence[float] = (1.0, 2.0, 4.0, 8.0),
+    *,
+    class_names: Sequence[str] | None = None,
+    top: int = 10,
+    from_logits: bool | str = "auto",
+    ax: Any = None,
+) -> Any:
+    """Draws what temperatures make of a teacher's answer to one example.
+
+    A curve for each temperature over the classes, the most probable first:
+    the softmax of the logits divided by the temperature, in %, on a
+    logarithmic axis. At a high temperature the curve lies flat, and the
+    student is told about all classes; at a low one it falls steeply.
+
+    Args:
+        teacher: A classifier.
+        x: Its input; the first example is drawn.
+        temperatures: One to six temperatures.
+        class_names: `None`, or a name for each class.
+        top: How many classes are shown at most.
+        from_logits: Whether the teacher answers with logits. `"auto"` finds
+            it out as `keras_dts.Distiller` does.
+        ax: `None` for a new figure, or a `matplotlib.axes.Axes`.
+
+    Returns:
+        The axes. The picture is `axes.figure`.
+
+    Raises:
+        ImportError: If Matplotlib is missing.
+        ValueError: If a temperature is not positive, there are none or more
+            than six, or the teacher is no classifier.
+
+    Example:
+    >>> import keras
+    >>> import numpy as np
+    >>> from keras_dts import plots
+    >>> identity = keras.Sequential(
+    ...     [keras.Input((3,)), keras.layers.Identity()]
+    ... )
+    >>> x = np.log([[0.1, 0.6, 0.3]])
+    >>> axes = plots.plot_softening(identity, x, temperatures=[1.0, 2.0])
+    >>> [text.get_text() for text in axes.get_xticklabels()]
+    ['1', '2', '0']
+    >>> np.round(axes.get_lines()[0].get_ydata())
+    array([60., 30., 10.])
+    """
+    if not 1 <= len(temperatures) <= len(MARKERS):
+        raise ValueError(
+            f"`temperatures` must be one to {len(MARKERS)} numbers. Received: "
+            f"{temperatures!r}"
+        )
+    for temperature in temperatures:
+        check_number("temperatures", temperature, above=0.0)
+    ax = new_axes(7.0, 3.6, ax)
+    first = keras.tree.map_structure(lambda leaf: leaf[:1], x)
+    logits = logits_of("teacher", teacher, first, from_logits)[0]
+    order = np.argsort(-logits, kind="stable")[:top]
+    colors = palette().curves
+    for i, temperature in enumerate(temperatures):
+        ax.plot(
+            range(len(order)),
+            100 * softmax(logits / temperature)[order],
+            color=colors[i % len(colors)],
+            linestyle=STYLES[i % len(STYLES)],
+            marker=MARKERS[i],
+            markersize=5,
+            linewidth=1.6,
+            label=f"T = {temperature:g}",
+        )
+    names = names_of(len(logits), class_names)
+    shown = [names[i] for i in order]
+    turned = {"rotation": 30, "ha": "right"} if max(map(len, shown)) > 6 else {}
+    ax.set_xticks(range(len(order)), shown, **turned)
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.set_xlabel("class, the most probable first")
+    ax.set_ylabel("teacher's probability (%)")
+    tidy(ax, "y")
+    ax.legend(loc="lower left", frameon=False, handlelength=3.5)
+    return ax
