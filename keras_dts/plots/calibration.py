@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_dts._answers import indices, logits_of, softmax
-from keras_dts.checks import check_number
+from keras_dts._answers import indices, logits_of, plain, softmax
+from keras_dts.checks import check_count
 from keras_dts.plots._figure import MARKERS, STYLES, new_axes, palette, tidy
 
 
@@ -125,9 +125,7 @@ def plot_calibration(
             marker=MARKERS[i],
             markersize=4,
             linewidth=1.6,
-            label=f"{name}, ECE {100 * _error(found):.1f} %".replace(
-                "$", r"\$"
-            ),
+            label=f"{plain(name)}, ECE {100 * _error(found):.1f} %",
         )
         ax.scatter(
             100 * found.confidence,
@@ -149,13 +147,8 @@ def plot_calibration(
 
 
 def _binned(probabilities: npt.NDArray[Any], labels: Any, bins: int) -> _Bins:
-    check_number("bins", bins, low=1)
-    labels = indices(labels)
-    if len(labels) != len(probabilities):
-        raise ValueError(
-            "`y` must have a label for each example. Received: "
-            f"{len(labels)} labels, {len(probabilities)} examples"
-        )
+    check_count("bins", bins)
+    labels = indices(labels, probabilities)
     confidence = probabilities.max(axis=-1)
     right = probabilities.argmax(axis=-1) == labels
     place = np.minimum((confidence * bins).astype(int), bins - 1)

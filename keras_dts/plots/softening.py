@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_dts._answers import logits_of, names_of, softmax
-from keras_dts.checks import check_number
+from keras_dts.checks import check_count, check_number
 from keras_dts.plots._figure import MARKERS, STYLES, new_axes, palette, tidy
 
 
@@ -46,7 +46,7 @@ def plot_softening(
     Raises:
         ImportError: If Matplotlib is missing.
         ValueError: If a temperature is not positive, there are none or more
-            than six, or the teacher is no classifier.
+            than six, `top` is less than 1, or the teacher is no classifier.
 
     Example:
     >>> import keras
@@ -69,6 +69,7 @@ def plot_softening(
         )
     for temperature in temperatures:
         check_number("temperatures", temperature, above=0.0)
+    check_count("top", top)
     ax = new_axes(7.0, 3.6, ax)
     first = keras.tree.map_structure(lambda leaf: leaf[:1], x)
     logits = logits_of("teacher", teacher, first, from_logits)[0]
