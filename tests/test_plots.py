@@ -413,6 +413,14 @@ def test_agreement_counts_choices():
     assert axes.get_ylabel() == "teacher's choice"
 
 
+def test_few_classes_stand_for_all():
+    """The example that both call 3 is left out of the cells, not the title."""
+    x = np.eye(9, dtype="float32")
+    axes = plots.plot_agreement(choosing(THEIRS), choosing(OURS), x, top=1)
+    assert axes.get_title() == "they agree on 55.6 % of 9 examples"
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["1"]
+
+
 def test_full_agreement():
     x = np.eye(9, dtype="float32")
     axes = plots.plot_agreement(choosing(OURS), choosing(OURS), x, OURS)
@@ -452,6 +460,51 @@ def test_pictures_are_legible_in_the_dark(name):
         assert luminance(color) > 0.15, color
 
 
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_counts_can_be_read_on_their_cells(style):
+    """The contrast of text and cell is at least 4.5, as WCAG asks for."""
+    x = np.eye(9, dtype="float32")
+    with mpl.style.context(style):
+        axes = plots.plot_agreement(choosing(THEIRS), choosing(OURS), x)
+    (image,) = axes.images
+    for text in axes.texts:
+        column, row = text.get_position()
+        if row != column:
+            cell = image.to_rgba(image.get_array())[row, column]
+            pair = np.array([text.get_color(), cell[:3]])
+            linear = np.where(
+                pair <= 0.04045, pair / 12.92, ((pair + 0.055) / 1.055) ** 2.4
+            )
+            low, high = sorted(linear @ [0.2126, 0.7152, 0.0722])
+            assert (high + 0.05) / (low + 0.05) > 4.5
+
+
+def test_a_clear_background_is_the_figures():
+    settings = {"axes.facecolor": "none", "figure.facecolor": "white"}
+    with mpl.rc_context(settings):
+        axes = PICTURES["agreement"]()
+        shades = axes.images[0].to_rgba(0)
+    np.testing.assert_allclose(shades, 1.0)
+
+
+def test_dollar_signs_are_no_formulas(tmp_path):
+    comparison = Comparison([Row("$x^$", 10, [0.5], [1.0])], [0], "$^$", {})
+    figure = plots.plot_comparison(comparison).figure
+    figure.savefig(tmp_path / "dollars.png")
+
+
+def test_gaps_in_a_history_are_bridged():
+    nan = float("nan")
+    values = {"loss": [3.0, 2.0, 1.0, 0.5], "val_loss": [nan, 4.0, nan, 5.0]}
+    (panel,) = plots.plot_run(values)
+    assert curves(panel)["validation"] == ([2, 4], [4.0, 5.0])
+    assert panel.get_yscale() == "linear"
+    (panel,) = plots.plot_run({"loss": [nan, nan]})
+    assert curves(panel)["total"] == ([], [])
+    (panel,) = plots.plot_run({"loss": [nan, 2.0]})
+    assert panel.get_lines()[0].get_marker() == "o"
+
+
 @pytest.mark.parametrize("name", PICTURES)
 def test_pictures_are_drawn_where_they_are_told(name):
     settings = dict(mpl.rcParams)
@@ -477,6 +530,26 @@ def test_pictures_are_drawn_where_they_are_told(name):
                 fixed(ANSWERS), ROWS, class_names=["a"]
             ),
             "`class_names` must name each of the 4 classes",
+        ),
+        (
+            lambda: plots.plot_softening(fixed(ANSWERS), ROWS, top=0),
+            "`top` must be a whole number of at least 1. Received: top=0",
+        ),
+        (
+            lambda: plots.plot_calibration(
+                fixed(ANSWERS), ROWS, [0, 1], bins=2.5
+            ),
+            "`bins` must be a whole number of at least 1. Received: bins=2.5",
+        ),
+        (
+            lambda: plots.plot_calibration(fixed(ANSWERS), ROWS, [0, 4]),
+            "less than the number of classes, 4. Received: .* 0 to 4",
+        ),
+        (
+            lambda: plots.plot_calibration(
+                fixed(ANSWERS), ROWS, [[0, 1], [1, 0]]
+            ),
+            "`y` must hold class indices of shape",
         ),
         (
             lambda: plots.plot_calibration({}, ROWS, [0, 1]),
