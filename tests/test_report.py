@@ -47,6 +47,7 @@ class Page(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.elements, self.rows, self.texts = [], [], []
+        self._in_cell = False
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -55,10 +56,14 @@ class Page(html.parser.HTMLParser):
             self.rows.append([])
         elif tag in ("td", "th"):
             self.rows[-1].append("")
+            self._in_cell = True
+
+    def handle_endtag(self, tag):
+        self._in_cell = self._in_cell and tag not in ("td", "th")
 
     def handle_data(self, data):
         self.texts.append(data)
-        if self.rows and self.rows[-1]:
+        if self._in_cell:
             self.rows[-1][-1] += data
 
 

@@ -102,8 +102,8 @@ def require_matplotlib() -> Any:
         ImportError: If Matplotlib is missing.
 
     Example:
-    >>> from keras_dts import plots
-    >>> plots.require_matplotlib().__name__
+    >>> from keras_dts.plots._figure import require_matplotlib
+    >>> require_matplotlib().__name__
     'Figure'
     """
     (figure,) = require("plots", "Pictures", "matplotlib.figure")
