@@ -330,6 +330,11 @@ def test_softening_draws_softmaxes_the_most_probable_first(softmaxed):
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
     assert legend == ["T = 1", "T = 4"]
     assert axes.get_yscale() == "log"
+    low, high = axes.get_ylim()
+    assert 0.001 < low < 100 * softmax(ANSWERS[0])[3]
+    assert high > 100 * softmax(ANSWERS[0])[1]
+    sure = plots.plot_softening(fixed(10 * ANSWERS), ROWS, [1.0])
+    assert sure.get_ylim()[0] == 0.001
 
 
 # Eight answers of two classes: how sure, and whether right.
@@ -503,6 +508,46 @@ def test_gaps_in_a_history_are_bridged():
     assert curves(panel)["total"] == ([], [])
     (panel,) = plots.plot_run({"loss": [nan, 2.0]})
     assert panel.get_lines()[0].get_marker() == "o"
+
+
+LONG = [f"a rather long name {i}" for i in range(30)]
+
+
+def long_names(name):
+    rng = np.random.default_rng(0)
+    x = np.eye(40, dtype="float32")
+    models = [fixed(rng.normal(size=(40, 30))) for _ in range(2)]
+    labels = rng.integers(0, 30, 40)
+    if name == "softening":
+        return plots.plot_softening(models[0], x, class_names=LONG)
+    if name == "calibration":
+        return plots.plot_calibration(
+            dict(zip(LONG, models, strict=False)), x, labels
+        )
+    return plots.plot_agreement(*models, x, labels, class_names=LONG)
+
+
+@pytest.mark.parametrize("name", ["softening", "calibration", "agreement"])
+def test_long_names_are_legible(name):
+    axes = long_names(name)
+    figure = axes.figure
+    figure.draw_without_rendering()
+    texts = [axes.xaxis.label, axes.yaxis.label, axes.title]
+    legend = axes.get_legend()
+    texts += [] if legend is None else legend.get_texts()
+    names = [*tick_labels(axes.xaxis), *tick_labels(axes.yaxis)]
+    for text in [*texts, *names]:
+        box = text.get_window_extent()
+        if text.get_text():
+            assert figure.bbox.contains(box.x0, box.y0), text
+            assert figure.bbox.contains(box.x1, box.y1), text
+    # The boxes of turned names overlap where the names do not.
+    flat = [
+        t for t in [*texts, *names] if t.get_text() and not t.get_rotation()
+    ]
+    boxes = [text.get_window_extent() for text in flat]
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -210,7 +210,7 @@ def _optimizer(optimizer: Any) -> str:
     rate = optimizer.get_config().get("learning_rate")
     is_number = isinstance(rate, (int, float))
     rate = f"{rate:.6g}" if is_number else _described(rate)
-    return f"{optimizer.name}, learning rate {rate}"
+    return f"{type(optimizer).__name__}, learning rate {rate}"
 
 
 def _shown(thing: Any) -> str:

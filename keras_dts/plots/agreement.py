@@ -120,7 +120,7 @@ def _shown(counts: npt.NDArray[Any], top: int) -> npt.NDArray[Any]:
 
 
 def _draw(counts: npt.NDArray[Any], names: list[str], ax: Any) -> None:
-    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
     colors = palette()
     apart = counts - np.diag(np.diag(counts))
@@ -128,7 +128,9 @@ def _draw(counts: npt.NDArray[Any], names: list[str], ax: Any) -> None:
         "disagreement", [colors.paper, colors.orange]
     )
     most = max(1, apart.max())
-    image = ax.imshow(apart, cmap=shades, vmin=0, vmax=1.25 * most)
+    # By the root, so that a single example can be seen beside many.
+    norm = PowerNorm(0.5, vmin=0, vmax=1.25 * most)
+    image = ax.imshow(apart, cmap=shades, norm=norm)
     for row, column in np.argwhere(counts > 0):
         cell = image.to_rgba(apart[row, column])
         ax.text(

@@ -108,7 +108,7 @@ def plot_calibration(
             f"`models` must be one to {len(MARKERS)} models. Received: "
             f"{len(models)}"
         )
-    ax = new_axes(4.8, 4.8, ax)
+    ax = new_axes(4.8, 4.8 + 0.2 * (1 + len(models)), ax)
     colors = palette()
     ax.plot(
         [0, 100], [0, 100], color=colors.faint, linestyle=":", label="perfect"
@@ -123,8 +123,8 @@ def plot_calibration(
             color=color,
             linestyle=STYLES[i % len(STYLES)],
             marker=MARKERS[i],
-            markersize=4,
-            linewidth=1.6,
+            markersize=3,
+            linewidth=1.2,
             label=f"{plain(name)}, ECE {100 * _error(found):.1f} %",
         )
         ax.scatter(
@@ -135,6 +135,7 @@ def plot_calibration(
             marker=MARKERS[i],
             alpha=0.35,
             linewidth=0,
+            clip_on=False,
         )
     ax.set_xlim(0, 102)
     ax.set_ylim(0, 102)
@@ -142,7 +143,14 @@ def plot_calibration(
     ax.set_xlabel("confidence (%)")
     ax.set_ylabel("accuracy (%)")
     tidy(ax)
-    ax.legend(loc="upper left", frameon=False, handlelength=3.0)
+    # Above, where no curve can be.
+    ax.legend(
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.02),
+        frameon=False,
+        handlelength=3.0,
+        borderaxespad=0.0,
+    )
     return ax
 
 

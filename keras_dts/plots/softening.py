@@ -13,6 +13,10 @@ from keras_dts.checks import check_count, check_number
 from keras_dts.plots._figure import MARKERS, STYLES, new_axes, palette, tidy
 
 
+# The axis ends here, in %: less is no lesson for a student.
+_LEAST = 0.001
+
+
 def plot_softening(
     teacher: keras.Model,
     x: Any,
@@ -27,8 +31,9 @@ def plot_softening(
 
     A curve for each temperature over the classes, the most probable first:
     the softmax of the logits divided by the temperature, in %, on a
-    logarithmic axis. At a high temperature the curve lies flat, and the
-    student is told about all classes; at a low one it falls steeply.
+    logarithmic axis down to 0.001 %. At a high temperature the curve lies
+    flat, and the student is told about all classes; at a low one it falls
+    steeply.
 
     Args:
         teacher: A classifier.
@@ -95,5 +100,14 @@ def plot_softening(
     ax.set_xlabel("class, the most probable first")
     ax.set_ylabel("teacher's probability (%)")
     tidy(ax, "y")
-    ax.legend(loc="lower left", frameon=False, handlelength=3.5)
+    lowest, _ = ax.get_ylim()
+    ax.set_ylim(bottom=max(lowest, _LEAST))
+    # Beside the axes, where no curve can be.
+    ax.legend(
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
+        frameon=False,
+        handlelength=3.5,
+        borderaxespad=0.0,
+    )
     return ax
