@@ -12,7 +12,6 @@ from keras_dts._answers import logits_of, names_of, softmax
 from keras_dts.checks import check_count, check_number
 from keras_dts.plots._figure import MARKERS, STYLES, new_axes, palette, tidy
 
-
 # The axis ends here, in %: less is no lesson for a student.
 _LEAST = 0.001
 
