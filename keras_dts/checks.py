@@ -55,6 +55,16 @@ def check_number(
         )
 
 
+def check_count(name: str, value: Any) -> None:
+    """Raises a `ValueError` unless `value` is a whole number, at least 1."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < 1:
+        raise ValueError(
+            f"`{name}` must be a whole number of at least 1. Received: "
+            f"{name}={value!r}"
+        )
+
+
 def check_choice(name: str, value: Any, choices: list[Any]) -> None:
     """Raises a `ValueError` unless `value` is one of the choices."""
     if not any(value is c or value == c for c in choices):

@@ -13,6 +13,7 @@ import keras
 
 import keras_dts
 from keras_dts._trainings import Trainings
+from keras_dts.checks import check_count
 from keras_dts.progress import EpochBar, say
 from keras_dts.raw_text import shuffle_like_keras
 from keras_dts.results import Comparison, Row
@@ -123,8 +124,8 @@ def compare(
     >>> print(comparison.table())  # doctest: +SKIP
     """
     _check_functions(make_student, methods, compile)
-    _check_count("epochs", epochs)
-    _check_count("seeds", seeds)
+    check_count("epochs", epochs)
+    check_count("seeds", seeds)
     for name, data in (("train", train), ("test", test)):
         _check_data(name, data)
     trainings = Trainings(
@@ -252,14 +253,6 @@ def _check_functions(make_student: Any, methods: Any, compile: Any) -> None:
                 f"`{name}` must be a function. Received: {function!r} of type "
                 f"{type(function).__name__}"
             )
-
-
-def _check_count(name: str, value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(
-            f"`{name}` must be a whole number of at least 1. Received: "
-            f"{name}={value!r}"
-        )
 
 
 def _check_data(name: str, data: Any) -> None:

@@ -591,7 +591,7 @@ class Distiller(Checkpoints, TakesCaches):
         self._head_metrics.update(heads, faults[0])
         if not training:
             return self._evaluated(x, y, outputs, sample_weight)
-        temperatures = self._temperatures(heads)
+        temperatures = self._temperatures(heads, training=True)
         step = Step(
             x.teacher,
             y_pred,
@@ -687,14 +687,55 @@ class Distiller(Checkpoints, TakesCaches):
         return weight(self.step) if isinstance(weight, Schedule) else weight
 
     def _temperatures(
-        self, heads: list[Head | None]
+        self, heads: list[Head | None], *, training: bool
     ) -> list[Temperatures | None]:
         """Asks the policy, once, for all outputs that losses read."""
         if not self.uses_temperature:
             return [None] * len(heads)
         read = [head for head in heads if head is not None]
-        answers = iter(self.temperature.heads(read, training=True))
+        answers = iter(self.temperature.heads(read, training=training))
         return [None if head is None else next(answers) for head in heads]
+
+    def temperatures_of(
+        self, x: Any, y: Any = None, sample_weight: Any = None
+    ) -> list[Temperatures | None]:
+        """Returns the temperatures that a batch has now; nothing changes.
+
+        Teacher and student answer, and the distiller's policy is asked, as in
+        a training step, but with `training=False`.
+
+        Args:
+            x: The inputs of a batch, or its raw strings.
+            y: The labels, or `None`.
+            sample_weight: The weights, or `None`.
+
+        Returns:
+            For each output, `None` if no loss softens it by this policy, or
+            `Temperatures` of NumPy arrays: a scalar each, or one value for
+            each example or token that counts, shape `(entries,)`.
+        """
+        given = {"x": x, "y": y, "sample_weight": sample_weight}
+        self._raw_text.feed_batch(given, both=True)
+        names = ("x", "y", "sample_weight")
+        data = keras.tree.map_structure(
+            lambda v: None if v is None else ops.convert_to_tensor(v),
+            tuple(given.get(name) for name in names),
+        )
+        ((batch, y, sample_weight),) = self._with_answers(data)
+        heads = self._reader.prepare(
+            batch.teacher.outputs,
+            self(batch, training=False).outputs,
+            y,
+            sample_weight,
+            self.loss if self.compiled else None,
+            batch.overlap,
+            batch.classes,
+        ).heads
+        answers = self._temperatures(heads, training=False)
+        return [
+            answer and Temperatures(*(_counted(t, head) for t in answer))
+            for answer, head in zip(answers, heads, strict=True)
+        ]
 
     def _track(self, x: Any, values: dict[str, Tensor]) -> None:
         """Logs values as Keras logs the loss: weighted by the batch's size."""
@@ -741,6 +782,12 @@ def _weigh_metrics(options: dict[str, Any]) -> None:
 def _without(variables: list[Any], others: list[Any]) -> list[Any]:
     left_out = {id(v) for v in others}
     return [v for v in variables if id(v) not in left_out]
+
+
+def _counted(temperature: Tensor, head: Any) -> Any:
+    """Returns, as NumPy, a scalar as it is, and of others what counts."""
+    value = ops.convert_to_numpy(temperature)
+    return value[ops.convert_to_numpy(head.counted)] if value.ndim else value
 
 
 def _replica_share() -> Any:

@@ -330,10 +330,15 @@ def test_softening_draws_softmaxes_the_most_probable_first(softmaxed):
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
     assert legend == ["T = 1", "T = 4"]
     assert axes.get_yscale() == "log"
+    low, high = axes.get_ylim()
+    assert 0.001 < low < 100 * softmax(ANSWERS[0])[3]
+    assert high > 100 * softmax(ANSWERS[0])[1]
+    sure = plots.plot_softening(fixed(10 * ANSWERS), ROWS, [1.0])
+    assert sure.get_ylim()[0] == 0.001
 
 
 # Eight answers of two classes: how sure, and whether right.
-SURE = np.array([0.55, 0.58, 0.62, 0.78, 0.95, 0.91, 0.99, 1.0])
+SURE = np.array([0.55, 0.58, 0.62, 0.76, 0.95, 0.91, 0.99, 1.0])
 RIGHT = np.array([1, 0, 1, 1, 1, 0, 1, 1])
 
 
@@ -344,7 +349,7 @@ def test_the_calibration_error_is_that_of_a_hand_computation():
     expected = (
         2 * abs(0.5 - 0.565)
         + 1 * abs(1 - 0.62)
-        + 1 * abs(1 - 0.78)
+        + 1 * abs(1 - 0.76)
         + 4 * abs(0.75 - 0.9625)
     ) / 8
     found = plots.expected_calibration_error(probabilities, labels)
@@ -364,13 +369,13 @@ def test_calibration_draws_the_ranges_that_have_examples():
     )
     _, line, other = axes.get_lines()
     np.testing.assert_allclose(
-        line.get_xdata(), [56.5, 62.0, 78.0, 96.25], rtol=1e-4
+        line.get_xdata(), [56.5, 62.0, 76.0, 96.25], rtol=1e-4
     )
     np.testing.assert_allclose(
         line.get_ydata(), [50.0, 100.0, 100.0, 75.0], rtol=1e-4
     )
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert texts[:2] == ["perfect", "teacher, ECE 19.7 %"]
+    assert texts[:2] == ["perfect", "teacher, ECE 20.0 %"]
     assert texts[2].startswith(r"\$student\$, ECE ")
     assert line.get_color() != other.get_color()
     assert line.get_marker() != other.get_marker()
@@ -413,6 +418,14 @@ def test_agreement_counts_choices():
     assert axes.get_ylabel() == "teacher's choice"
 
 
+def test_few_classes_stand_for_all():
+    """The example that both call 3 is left out of the cells, not the title."""
+    x = np.eye(9, dtype="float32")
+    axes = plots.plot_agreement(choosing(THEIRS), choosing(OURS), x, top=1)
+    assert axes.get_title() == "they agree on 55.6 % of 9 examples"
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["1"]
+
+
 def test_full_agreement():
     x = np.eye(9, dtype="float32")
     axes = plots.plot_agreement(choosing(OURS), choosing(OURS), x, OURS)
@@ -452,6 +465,91 @@ def test_pictures_are_legible_in_the_dark(name):
         assert luminance(color) > 0.15, color
 
 
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_counts_can_be_read_on_their_cells(style):
+    """The contrast of text and cell is at least 4.5, as WCAG asks for."""
+    x = np.eye(9, dtype="float32")
+    with mpl.style.context(style):
+        axes = plots.plot_agreement(choosing(THEIRS), choosing(OURS), x)
+    (image,) = axes.images
+    for text in axes.texts:
+        column, row = text.get_position()
+        if row != column:
+            cell = image.to_rgba(image.get_array())[row, column]
+            pair = np.array([text.get_color(), cell[:3]])
+            linear = np.where(
+                pair <= 0.04045, pair / 12.92, ((pair + 0.055) / 1.055) ** 2.4
+            )
+            low, high = sorted(linear @ [0.2126, 0.7152, 0.0722])
+            assert (high + 0.05) / (low + 0.05) > 4.5
+
+
+def test_a_clear_background_is_the_figures():
+    settings = {"axes.facecolor": "none", "figure.facecolor": "white"}
+    with mpl.rc_context(settings):
+        axes = PICTURES["agreement"]()
+        shades = axes.images[0].to_rgba(0)
+    np.testing.assert_allclose(shades, 1.0)
+
+
+def test_dollar_signs_are_no_formulas(tmp_path):
+    comparison = Comparison([Row("$x^$", 10, [0.5], [1.0])], [0], "$^$", {})
+    figure = plots.plot_comparison(comparison).figure
+    figure.savefig(tmp_path / "dollars.png")
+
+
+def test_gaps_in_a_history_are_bridged():
+    nan = float("nan")
+    values = {"loss": [3.0, 2.0, 1.0, 0.5], "val_loss": [nan, 4.0, nan, 5.0]}
+    (panel,) = plots.plot_run(values)
+    assert curves(panel)["validation"] == ([2, 4], [4.0, 5.0])
+    assert panel.get_yscale() == "linear"
+    (panel,) = plots.plot_run({"loss": [nan, nan]})
+    assert curves(panel)["total"] == ([], [])
+    (panel,) = plots.plot_run({"loss": [nan, 2.0]})
+    assert panel.get_lines()[0].get_marker() == "o"
+
+
+LONG = [f"a rather long name {i}" for i in range(30)]
+
+
+def long_names(name):
+    rng = np.random.default_rng(0)
+    x = np.eye(40, dtype="float32")
+    models = [fixed(rng.normal(size=(40, 30))) for _ in range(2)]
+    labels = rng.integers(0, 30, 40)
+    if name == "softening":
+        return plots.plot_softening(models[0], x, class_names=LONG)
+    if name == "calibration":
+        return plots.plot_calibration(
+            dict(zip(LONG, models, strict=False)), x, labels
+        )
+    return plots.plot_agreement(*models, x, labels, class_names=LONG)
+
+
+@pytest.mark.parametrize("name", ["softening", "calibration", "agreement"])
+def test_long_names_are_legible(name):
+    axes = long_names(name)
+    figure = axes.figure
+    figure.draw_without_rendering()
+    texts = [axes.xaxis.label, axes.yaxis.label, axes.title]
+    legend = axes.get_legend()
+    texts += [] if legend is None else legend.get_texts()
+    names = [*tick_labels(axes.xaxis), *tick_labels(axes.yaxis)]
+    for text in [*texts, *names]:
+        box = text.get_window_extent()
+        if text.get_text():
+            assert figure.bbox.contains(box.x0, box.y0), text
+            assert figure.bbox.contains(box.x1, box.y1), text
+    # The boxes of turned names overlap where the names do not.
+    flat = [
+        t for t in [*texts, *names] if t.get_text() and not t.get_rotation()
+    ]
+    boxes = [text.get_window_extent() for text in flat]
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+
+
 @pytest.mark.parametrize("name", PICTURES)
 def test_pictures_are_drawn_where_they_are_told(name):
     settings = dict(mpl.rcParams)
@@ -477,6 +575,26 @@ def test_pictures_are_drawn_where_they_are_told(name):
                 fixed(ANSWERS), ROWS, class_names=["a"]
             ),
             "`class_names` must name each of the 4 classes",
+        ),
+        (
+            lambda: plots.plot_softening(fixed(ANSWERS), ROWS, top=0),
+            "`top` must be a whole number of at least 1. Received: top=0",
+        ),
+        (
+            lambda: plots.plot_calibration(
+                fixed(ANSWERS), ROWS, [0, 1], bins=2.5
+            ),
+            "`bins` must be a whole number of at least 1. Received: bins=2.5",
+        ),
+        (
+            lambda: plots.plot_calibration(fixed(ANSWERS), ROWS, [0, 4]),
+            "less than the number of classes, 4. Received: .* 0 to 4",
+        ),
+        (
+            lambda: plots.plot_calibration(
+                fixed(ANSWERS), ROWS, [[0, 1], [1, 0]]
+            ),
+            "`y` must hold class indices of shape",
         ),
         (
             lambda: plots.plot_calibration({}, ROWS, [0, 1]),

@@ -6,11 +6,8 @@ import os
 from typing import Any
 
 import keras
-import numpy as np
-from keras import ops
 
 import keras_dts
-from keras_dts._answers import logits_of
 from keras_dts._optional import require
 
 
@@ -18,23 +15,24 @@ class TemperatureHistogram(keras.callbacks.Callback):
     """Writes each epoch's temperatures of some examples for TensorBoard.
 
     At the end of each epoch the distiller's temperature policy is asked about
-    the same examples. What it answers goes to `log_dir` as the histograms
-    `temperature/teacher` and `temperature/student`; where it has one number
-    for all examples, as a scalar. Beside `keras.callbacks.TensorBoard`, which
-    writes losses, gap and metrics.
+    the same examples, or their tokens. What it answers goes to `log_dir` as
+    the histograms `temperature/teacher` and `temperature/student`, of models
+    with several outputs as `temperature/teacher/<output>` and so on; where it
+    has one number for all examples, as a scalar. Beside
+    `keras.callbacks.TensorBoard`, which writes losses, gap and metrics.
 
     Args:
-        log_dir: TensorBoard's directory.
-        x: The examples, for classifiers with one output. Teacher and student
-            run on them after each epoch.
-        y: Their labels, class indices or one-hot, for policies that look at
-            them, or `None`.
+        log_dir: The directory for TensorBoard, best one of its own.
+        x: The examples, as in a batch for `fit`: teacher and student run on
+            all at once, after each epoch.
+        y: Their labels, for policies that look at them, or `None`.
+        sample_weight: Their weights, or `None`. What weighs 0 is left out.
 
     Raises:
         ImportError: At the start of `fit`, if TensorFlow, which writes the
             files, is missing.
         ValueError: At the start of `fit`, if the model is no
-            `keras_dts.Distiller`.
+            `keras_dts.Distiller`, or none of its losses uses its temperature.
 
     Example:
     >>> import tempfile
@@ -63,11 +61,15 @@ class TemperatureHistogram(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, log_dir: str | os.PathLike[str], x: Any, y: Any = None
+        self,
+        log_dir: str | os.PathLike[str],
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
     ) -> None:
         super().__init__()
         self._log_dir = log_dir
-        self._x, self._y = x, y
+        self._batch = (x, y, sample_weight)
         self._writer: Any = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -78,6 +80,12 @@ class TemperatureHistogram(keras.callbacks.Callback):
                 f"`keras_dts.Distiller`. Received: {self.model!r} of type "
                 f"{type(self.model).__name__}"
             )
+        if not self.model.uses_temperature:
+            raise ValueError(
+                "`TemperatureHistogram` shows the distiller's temperature, "
+                "which none of the `distillation_losses` uses. Received: "
+                f"distillation_losses={self.model.distillation_losses}"
+            )
         (self._tf,) = require("tensorflow", "Histograms", "tensorflow")
         self._writer = self._tf.summary.create_file_writer(
             os.fspath(self._log_dir)
@@ -87,31 +95,21 @@ class TemperatureHistogram(keras.callbacks.Callback):
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
         """Asks the policy, and writes what it answers."""
-        teacher, student, _ = self._temperatures()
-        summary = self._tf.summary
-        with self._writer.as_default():
-            for name, values in (("teacher", teacher), ("student", student)):
-                values = np.asarray(ops.convert_to_numpy(values))
-                write = summary.histogram if values.ndim else summary.scalar
-                write(f"temperature/{name}", values, step=epoch)
+        model: Any = self.model
+        answers = model.temperatures_of(*self._batch)
+        names = model.output_names if len(answers) > 1 else [""]
+        with self._writer.as_default(step=epoch):
+            for name, answer in zip(names, answers, strict=True):
+                if answer is not None:
+                    self._write(f"teacher/{name}", answer.teacher)
+                    self._write(f"student/{name}", answer.student)
         self._writer.flush()
+
+    def _write(self, name: str, values: Any) -> None:
+        summary = self._tf.summary
+        write = summary.histogram if values.ndim else summary.scalar
+        write(f"temperature/{name}".rstrip("/"), values)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Closes the file."""
         self._writer.close()
-
-    def _temperatures(self) -> Any:
-        distiller: Any = self.model
-        logits = []
-        for role, from_logits in zip(
-            ("teacher", "student"), distiller.from_logits, strict=True
-        ):
-            inputs = getattr(distiller, f"{role}_inputs")
-            x = self._x if inputs is None else inputs(self._x)
-            model = getattr(distiller, role)
-            answers = logits_of("x", model, x, from_logits)
-            logits.append(ops.convert_to_tensor(answers, dtype="float32"))
-        labels = self._y
-        if labels is not None:
-            labels = ops.convert_to_tensor(np.asarray(labels))
-        return distiller.temperature(*logits, labels=labels, training=False)

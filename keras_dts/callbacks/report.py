@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import html
+import inspect
 import io
 import json
+import math
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 import keras_dts
 from keras_dts._optional import require
@@ -20,14 +23,17 @@ from keras_dts._trainings import write_text
 from keras_dts.comparison import versions
 from keras_dts.saving import serialize
 
-# While a training runs, at least this many seconds lie between two reports.
-_PAUSE = 30.0
+# While a training runs, the next report waits for this many times as long as
+# the last one took, so that all of them take a tenth of the time at most.
+_PATIENCE = 10.0
 
 _PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
@@ -62,10 +68,11 @@ class RunReport(keras.callbacks.History):
 
     It has the values of the last epoch, the picture of
     `keras_dts.plots.plot_run` for light and dark screens, what was trained
-    and how, the versions, and a table of all epochs. It is written after the
-    first epoch, then at most twice a minute and at the end, so that a
-    training that is stopped leaves one too. Any model's `fit` takes it; with
-    a `keras_dts.Distiller` the set-up says more.
+    and how, the versions, and a table of all epochs. It is written at the end,
+    and before that after the first epoch and after others, as far as this
+    takes a tenth of the time at most: a training that is stopped leaves one
+    too. Any model's `fit` takes it; with a `keras_dts.Distiller` the set-up
+    says more.
 
     Args:
         path: The file, whose directory is made if it is missing.
@@ -110,22 +117,28 @@ class RunReport(keras.callbacks.History):
                 f"{str(self._path)!r}"
             )
         self._title = title
-        self._begun = self._written = 0.0
+        self._begun = self._next = 0.0
+        self._logged: list[dict[str, float]] = []
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Finds out early what would stop the report late."""
         super().on_train_begin(logs)
         require("plots", "Pictures", "matplotlib.figure")
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._begun, self._written = time.monotonic(), -_PAUSE
+        self._begun = self._next = time.monotonic()
+        self._logged = []
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        """Writes the report, if the last one is old."""
+        """Writes the report, if it is time."""
         super().on_epoch_end(epoch, logs)
-        if time.monotonic() - self._written >= _PAUSE:
+        self._logged.append({k: float(v) for k, v in (logs or {}).items()})
+        begun = time.monotonic()
+        if begun >= self._next:
             self._write("The training was still running.")
+            ended = time.monotonic()
+            self._next = ended + _PATIENCE * (ended - begun)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Writes the last report."""
@@ -138,30 +151,40 @@ class RunReport(keras.callbacks.History):
             f"{state} {len(self.epoch)} of {self.params['epochs']} epochs in "
             f"{seconds:.1f} seconds, written {time.strftime('%Y-%m-%d %H:%M')}."
         )
-        values = {k: [float(v) for v in vs] for k, vs in self.history.items()}
         parts = [
-            _section(
-                "Last epoch", _pairs({k: v[-1] for k, v in values.items()})
-            ),
-            _section("Picture", _picture(self)),
+            _section("Last epoch", _pairs(self._logged[-1])),
+            _section("Picture", _picture(self._complete())),
             _section("Set-up", _pairs(_setup(self.model))),
-            _section("Versions", _pairs(versions())),
-            _section("Epochs", _epochs(self.epoch, values)),
+            _section(
+                "Versions", _pairs(versions() | {"numpy": np.__version__})
+            ),
+            _section("Epochs", _epochs(self.epoch, self._logged)),
         ]
         title = self._title or str(self.model.name)
         page = _PAGE.format(
             title=_text(title), state=_text(state), parts="\n".join(parts)
         )
         write_text(self._path, page)
-        self._written = time.monotonic()
+
+    def _complete(self) -> keras.callbacks.History:
+        """Returns a history that has a value of each name for each epoch.
+
+        Validation may run in some epochs only; the others get NaN.
+        """
+        complete = keras.callbacks.History()
+        complete.epoch = self.epoch
+        complete.history = {
+            name: [logs.get(name, math.nan) for logs in self._logged]
+            for name in _names(self._logged)
+        }
+        return complete
 
 
 def _setup(model: keras.Model) -> dict[str, Any]:
     """Returns what was trained and how, by name."""
-    optimizer = model.optimizer
     setup = {
         "model": f"{model.name}, {model.count_params():,} parameters",
-        "optimizer": f"{optimizer.name}, learning rate {_rate(optimizer)}",
+        "optimizer": _optimizer(model.optimizer),
         "loss": _shown(model.loss),
     }
     if isinstance(model, keras_dts.Distiller):
@@ -180,24 +203,30 @@ def _setup(model: keras.Model) -> dict[str, Any]:
     return setup
 
 
-def _rate(optimizer: Any) -> str:
-    """Returns a learning rate, or how it is scheduled."""
-    config = optimizer.get_config().get("learning_rate")
-    return _shown(config) if isinstance(config, dict) else f"{config:.6g}"
+def _optimizer(optimizer: Any) -> str:
+    """Returns an optimizer's name and rate, or how the rate is scheduled."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return f"{_optimizer(optimizer.inner_optimizer)}, with a loss scale"
+    rate = optimizer.get_config().get("learning_rate")
+    is_number = isinstance(rate, (int, float))
+    rate = f"{rate:.6g}" if is_number else _described(rate)
+    return f"{type(optimizer).__name__}, learning rate {rate}"
 
 
 def _shown(thing: Any) -> str:
     """Returns the class and the arguments of what Keras can describe."""
     if thing is None or isinstance(thing, (str, int, float)):
         return str(thing)
+    if inspect.isfunction(thing):
+        return str(thing.__name__)
     try:
-        config = thing if isinstance(thing, dict) else serialize(thing)
-    except (TypeError, ValueError):
-        return type(thing).__name__
-    return _described(config)
+        return _described(serialize(thing))
+    except (NotImplementedError, TypeError, ValueError):
+        return type(thing).__name__  # it has no configuration
 
 
 def _described(config: Any) -> str:
+    """Returns what `serialize` made, in one line."""
     if isinstance(config, list):
         return ", ".join(_described(c) for c in config)
     if isinstance(config, dict) and "class_name" in config:
@@ -210,6 +239,8 @@ def _described(config: Any) -> str:
             if name not in ("name", "dtype", "trainable") and value is not None
         )
         return f"{config['class_name']}({inner})"
+    if isinstance(config, dict):
+        return ", ".join(f"{k}: {_described(v)}" for k, v in config.items())
     return json.dumps(config, default=str)
 
 
@@ -235,14 +266,18 @@ def _picture(history: keras.callbacks.History) -> str:
     )
 
 
-def _epochs(epochs: list[int], values: dict[str, list[float]]) -> str:
+def _names(logged: list[dict[str, float]]) -> list[str]:
+    """Returns all names in the logs, in the order they came."""
+    return list(dict.fromkeys(name for logs in logged for name in logs))
+
+
+def _epochs(epochs: list[int], logged: list[dict[str, float]]) -> str:
     """Returns the table of all epochs."""
-    lines = [["epoch", *values]]
-    for i, epoch in enumerate(epochs):
-        row = [_number(v[i]) if i < len(v) else "" for v in values.values()]
-        lines.append([str(epoch + 1), *row])
-    head, *body = lines
-    rows = [_row("th", head), *(_row("td", line) for line in body)]
+    names = _names(logged)
+    rows = [_row("th", ["epoch", *names])]
+    for epoch, logs in zip(epochs, logged, strict=True):
+        cells = [_number(logs[n]) if n in logs else "" for n in names]
+        rows.append(_row("td", [str(epoch + 1), *cells]))
     return _table(rows, "numbers")
 
 

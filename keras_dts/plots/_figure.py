@@ -47,12 +47,8 @@ class Palette(NamedTuple):
 
 def palette() -> Palette:
     """Returns the colours that go with Matplotlib's settings."""
-    (mpl,) = require("plots", "Pictures", "matplotlib")
-    from matplotlib.colors import to_rgb
-
-    ink, paper = (
-        to_rgb(mpl.rcParams[name]) for name in ("text.color", "axes.facecolor")
-    )
+    ink = _setting("text.color")
+    paper = _setting("axes.facecolor", "figure.facecolor")
     faint = tuple(0.5 * a + 0.5 * b for a, b in zip(ink, paper, strict=True))
     if sum(paper) < sum(ink):
         return Palette(
@@ -63,6 +59,42 @@ def palette() -> Palette:
     )
 
 
+def _setting(*names: str) -> Any:
+    """Returns the first of Matplotlib's settings that can be seen, or white."""
+    mpl, colors = require(
+        "plots", "Pictures", "matplotlib", "matplotlib.colors"
+    )
+    for name in names:
+        *rgb, opacity = colors.to_rgba(mpl.rcParams[name])
+        if opacity > 0:
+            return tuple(rgb)
+    return 1.0, 1.0, 1.0
+
+
+def legible(on: Any) -> Any:
+    """Returns `ink` or `paper`, whichever can be read better.
+
+    Args:
+        on: The colour behind it: red, green and blue, from 0 to 1.
+    """
+    colors = palette()
+    return max((colors.ink, colors.paper), key=lambda c: _contrast(c, on))
+
+
+def _contrast(one: Any, other: Any) -> float:
+    """Returns the contrast of two colours as WCAG defines it, from 1 to 21."""
+    low, high = sorted(map(_luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(color: Any) -> float:
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in color[:3]
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
 def require_matplotlib() -> Any:
     """Returns Matplotlib's `Figure`, or says how to install it.
 
@@ -70,8 +102,8 @@ def require_matplotlib() -> Any:
         ImportError: If Matplotlib is missing.
 
     Example:
-    >>> from keras_dts import plots
-    >>> plots.require_matplotlib().__name__
+    >>> from keras_dts.plots._figure import require_matplotlib
+    >>> require_matplotlib().__name__
     'Figure'
     """
     (figure,) = require("plots", "Pictures", "matplotlib.figure")

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_dts._answers import indices, logits_of, names_of
-from keras_dts.checks import check_number
-from keras_dts.plots._figure import new_axes, palette
+from keras_dts.checks import check_count
+from keras_dts.plots._figure import legible, new_axes, palette
 
 
 def plot_agreement(
@@ -66,7 +66,7 @@ def plot_agreement(
     >>> axes.get_title()
     'they agree on 75.0 % of 4 examples'
     """
-    check_number("top", top, low=1)
+    check_count("top", top)
     answers = [
         logits_of(name, model, x, from_logits)
         for name, model in (("teacher", teacher), ("student", student))
@@ -80,7 +80,8 @@ def plot_agreement(
     theirs, ours = (logits.argmax(axis=-1) for logits in answers)
     counts = np.bincount(theirs * classes + ours, minlength=classes**2)
     counts = counts.reshape(classes, classes)
-    title = _title(theirs, ours, y)
+    labels = None if y is None else indices(y, answers[0])
+    title = _title(theirs, ours, labels)
     names = names_of(classes, class_names)
     shown = _shown(counts, top)
     counts = counts[np.ix_(shown, shown)]
@@ -95,19 +96,13 @@ def plot_agreement(
     return ax
 
 
-def _title(theirs: Any, ours: Any, y: Any) -> str:
+def _title(theirs: Any, ours: Any, labels: Any) -> str:
     agree = theirs == ours
     title = (
         f"they agree on {100 * agree.mean():.1f} % of {len(agree):,} examples"
     )
-    if y is None or agree.all():
+    if labels is None or agree.all():
         return title
-    labels = indices(y)
-    if len(labels) != len(agree):
-        raise ValueError(
-            "`y` must have a label for each example. Received: "
-            f"{len(labels)} labels, {len(agree)} examples"
-        )
     teacher, student = (
         int(np.sum((labels == choice) & ~agree)) for choice in (theirs, ours)
     )
@@ -125,7 +120,7 @@ def _shown(counts: npt.NDArray[Any], top: int) -> npt.NDArray[Any]:
 
 
 def _draw(counts: npt.NDArray[Any], names: list[str], ax: Any) -> None:
-    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
     colors = palette()
     apart = counts - np.diag(np.diag(counts))
@@ -133,9 +128,11 @@ def _draw(counts: npt.NDArray[Any], names: list[str], ax: Any) -> None:
         "disagreement", [colors.paper, colors.orange]
     )
     most = max(1, apart.max())
-    ax.imshow(apart, cmap=shades, vmin=0, vmax=1.25 * most)
+    # By the root, so that a single example can be seen beside many.
+    norm = PowerNorm(0.5, vmin=0, vmax=1.25 * most)
+    image = ax.imshow(apart, cmap=shades, norm=norm)
     for row, column in np.argwhere(counts > 0):
-        same = row == column
+        cell = image.to_rgba(apart[row, column])
         ax.text(
             column,
             row,
@@ -143,7 +140,7 @@ def _draw(counts: npt.NDArray[Any], names: list[str], ax: Any) -> None:
             ha="center",
             va="center",
             fontsize="small",
-            color=colors.faint if same else colors.ink,
+            color=colors.faint if row == column else legible(cell),
         )
     turned = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 3 else {}
     ax.set_xticks(range(len(names)), names, **turned)

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_dts._answers import indices, logits_of, softmax
-from keras_dts.checks import check_number
+from keras_dts._answers import indices, logits_of, plain, softmax
+from keras_dts.checks import check_count
 from keras_dts.plots._figure import MARKERS, STYLES, new_axes, palette, tidy
 
 
@@ -108,7 +108,7 @@ def plot_calibration(
             f"`models` must be one to {len(MARKERS)} models. Received: "
             f"{len(models)}"
         )
-    ax = new_axes(4.8, 4.8, ax)
+    ax = new_axes(4.8, 4.8 + 0.2 * (1 + len(models)), ax)
     colors = palette()
     ax.plot(
         [0, 100], [0, 100], color=colors.faint, linestyle=":", label="perfect"
@@ -123,11 +123,9 @@ def plot_calibration(
             color=color,
             linestyle=STYLES[i % len(STYLES)],
             marker=MARKERS[i],
-            markersize=4,
-            linewidth=1.6,
-            label=f"{name}, ECE {100 * _error(found):.1f} %".replace(
-                "$", r"\$"
-            ),
+            markersize=3,
+            linewidth=1.2,
+            label=f"{plain(name)}, ECE {100 * _error(found):.1f} %",
         )
         ax.scatter(
             100 * found.confidence,
@@ -137,6 +135,7 @@ def plot_calibration(
             marker=MARKERS[i],
             alpha=0.35,
             linewidth=0,
+            clip_on=False,
         )
     ax.set_xlim(0, 102)
     ax.set_ylim(0, 102)
@@ -144,18 +143,20 @@ def plot_calibration(
     ax.set_xlabel("confidence (%)")
     ax.set_ylabel("accuracy (%)")
     tidy(ax)
-    ax.legend(loc="upper left", frameon=False, handlelength=3.0)
+    # Above, where no curve can be.
+    ax.legend(
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.02),
+        frameon=False,
+        handlelength=3.0,
+        borderaxespad=0.0,
+    )
     return ax
 
 
 def _binned(probabilities: npt.NDArray[Any], labels: Any, bins: int) -> _Bins:
-    check_number("bins", bins, low=1)
-    labels = indices(labels)
-    if len(labels) != len(probabilities):
-        raise ValueError(
-            "`y` must have a label for each example. Received: "
-            f"{len(labels)} labels, {len(probabilities)} examples"
-        )
+    check_count("bins", bins)
+    labels = indices(labels, probabilities)
     confidence = probabilities.max(axis=-1)
     right = probabilities.argmax(axis=-1) == labels
     place = np.minimum((confidence * bins).astype(int), bins - 1)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from keras_dts._answers import plain
 from keras_dts.plots._figure import new_axes, palette, tidy
 from keras_dts.results import Comparison
 
@@ -87,12 +88,12 @@ def _lay_out(comparison: Comparison, ax: Any) -> None:
         place = (1.02, i)
         side = ax.get_yaxis_transform()
         ax.text(*place, text, va="center_baseline", transform=side)
-    ax.set_yticks(range(len(rows)), [row.method for row in rows])
+    ax.set_yticks(range(len(rows)), [plain(row.method) for row in rows])
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.use_sticky_edges = False
     ax.margins(x=0.04)
-    label = comparison.label
+    label = plain(comparison.label)
     if comparison.teacher is not None:
         (value,) = comparison.texts([comparison.teacher])
         label += f"; the teacher's is {value}"

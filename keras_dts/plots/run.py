@@ -79,7 +79,8 @@ def plot_run(
     nats, above 0 while the student is behind its teacher; the losses, in
     nats, the distillation loss with its factor, such as T², on a logarithmic
     axis where they differ by more than a factor of 10; the accuracy, in %.
-    Epochs count from 1, and each value is the epoch's mean.
+    Epochs count from 1, and each value is the epoch's mean. Values that are
+    NaN are left out.
 
     Args:
         history: What `fit` returned, or its `history` dictionary.
@@ -169,6 +170,9 @@ def _listed(ax: Any) -> npt.NDArray[Any]:
 def _spans_decades(panel: _Panel, values: dict[str, Any]) -> bool:
     """Whether the curves are positive and differ by a factor above 10."""
     drawn = np.concatenate([values[curve.name] for curve in panel.curves])
+    drawn = drawn[~np.isnan(drawn)]
+    if len(drawn) == 0:
+        return False
     return bool(np.min(drawn) > 0 and np.max(drawn) > 10 * np.min(drawn))
 
 
@@ -180,14 +184,15 @@ def _draw(
     for curve in panel.curves:
         y = np.asarray(values[curve.name], dtype=float)
         x = range(1, len(y) + 1) if epochs is None else epochs[-len(y) :]
+        known = ~np.isnan(y)
         axes.plot(
-            x,
-            100 * y if percent else y,
+            np.asarray(x)[known],
+            100 * y[known] if percent else y[known],
             color=getattr(colors, curve.color),
             linestyle=curve.line,
             linewidth=1.6,
             # A single epoch draws no line.
-            marker="o" if len(y) == 1 else None,
+            marker="o" if np.sum(known) == 1 else None,
             label=curve.label or panel.label,
         )
     if panel.label.startswith("loss") and _spans_decades(panel, values):

@@ -9,8 +9,11 @@ import keras
 import numpy as np
 
 from keras_dts._answers import logits_of, names_of, softmax
-from keras_dts.checks import check_number
+from keras_dts.checks import check_count, check_number
 from keras_dts.plots._figure import MARKERS, STYLES, new_axes, palette, tidy
+
+# The axis ends here, in %: less is no lesson for a student.
+_LEAST = 0.001
 
 
 def plot_softening(
@@ -27,8 +30,9 @@ def plot_softening(
 
     A curve for each temperature over the classes, the most probable first:
     the softmax of the logits divided by the temperature, in %, on a
-    logarithmic axis. At a high temperature the curve lies flat, and the
-    student is told about all classes; at a low one it falls steeply.
+    logarithmic axis down to 0.001 %. At a high temperature the curve lies
+    flat, and the student is told about all classes; at a low one it falls
+    steeply.
 
     Args:
         teacher: A classifier.
@@ -46,7 +50,7 @@ def plot_softening(
     Raises:
         ImportError: If Matplotlib is missing.
         ValueError: If a temperature is not positive, there are none or more
-            than six, or the teacher is no classifier.
+            than six, `top` is less than 1, or the teacher is no classifier.
 
     Example:
     >>> import keras
@@ -69,6 +73,7 @@ def plot_softening(
         )
     for temperature in temperatures:
         check_number("temperatures", temperature, above=0.0)
+    check_count("top", top)
     ax = new_axes(7.0, 3.6, ax)
     first = keras.tree.map_structure(lambda leaf: leaf[:1], x)
     logits = logits_of("teacher", teacher, first, from_logits)[0]
@@ -94,5 +99,14 @@ def plot_softening(
     ax.set_xlabel("class, the most probable first")
     ax.set_ylabel("teacher's probability (%)")
     tidy(ax, "y")
-    ax.legend(loc="lower left", frameon=False, handlelength=3.5)
+    lowest, _ = ax.get_ylim()
+    ax.set_ylim(bottom=max(lowest, _LEAST))
+    # Beside the axes, where no curve can be.
+    ax.legend(
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
+        frameon=False,
+        handlelength=3.5,
+        borderaxespad=0.0,
+    )
     return ax
