@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import griffe
 _EXAMPLE = re.compile(r"^Example:\n(.*?)(?=^[A-Z]\w+:\n|\Z)", re.M | re.S)
 _DIRECTIVE = re.compile(r"^::: (\S+)", re.M)
 _NAME = re.compile(r"(?<!`)`(keras_dts(?:\.\w+)+)`(?!`)")
+_CONSTANT = re.compile(r"[A-Z][A-Z_]+$")
 _FENCE = re.compile(r"^( *)```.*?^\1```", re.M | re.S)
 
 
@@ -41,6 +43,15 @@ class Docstrings(griffe.Extension):
             end = fence.end()
         obj.docstring.value = "".join([*parts, self._linked(text[end:])])
 
+    def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
+        """Shows the values of constants that are defaults of arguments."""
+        for function in _functions(pkg):
+            for argument in function.parameters:
+                name = str(argument.default)
+                if _CONSTANT.match(name):
+                    path = function.resolve(name)
+                    argument.default = pkg.modules_collection[path].value
+
     def _linked(self, text: str) -> str:
         """Turns full names of what has an entry into links to it."""
 
@@ -50,6 +61,15 @@ class Docstrings(griffe.Extension):
             return f"[`{name}`][{entry}]" if entry else match[0]
 
         return _NAME.sub(link, text)
+
+
+def _functions(scope: griffe.Object) -> Iterator[griffe.Function]:
+    """Returns the functions and methods of a package."""
+    for member in scope.members.values():
+        if isinstance(member, griffe.Function):
+            yield member
+        elif isinstance(member, griffe.Module | griffe.Class):
+            yield from _functions(member)
 
 
 def _section(match: re.Match[str]) -> str:

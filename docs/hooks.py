@@ -1,8 +1,9 @@
 """What MkDocs does for this site beside rendering `docs`.
 
 Links that leave `docs` go to the repository, or become the path they lead to
-where `repo_url` is not set. Notebooks, the changes and how to contribute are
-pages, made from the repository's own files.
+where `repo_url` is not set. Classes lead to their entries in the reference.
+Notebooks, the changes and how to contribute are pages, made from the
+repository's own files.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 import re
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -32,6 +33,11 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
 }
 
+# A class of this package in code, if not in a link.
+_NAME = re.compile(
+    r"(?<![\[`])`(?:keras_dts\.(?:\w+\.)?)?([A-Z]\w+)(?:\(.*?\))?`(?![`\]])"
+)
+_ENTRY = re.compile(r"^::: (\S+)", re.M)
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^(`{3,}|~{3,}).*?^\1", re.M | re.S)
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -54,6 +60,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, page in PAGES.items():
         if page != "index.md":
             text = relink((ROOT / name).read_text(), name, page, config)
+            text = with_entries(text)
             files.append(File.generated(config, page, content=text))
     listed = []
     for path in notebooks():
@@ -85,7 +92,8 @@ def on_page_markdown(
     if page.file.generated_by is not None:
         return markdown
     here = page.file.src_uri
-    return relink(markdown, str(DOCS / here), here, config)
+    text = relink(markdown, str(DOCS / here), here, config)
+    return text if here.startswith("api/") else with_entries(text)
 
 
 def relink(text: str, source: str, page: str, config: MkDocsConfig) -> str:
@@ -122,13 +130,33 @@ def relink(text: str, source: str, page: str, config: MkDocsConfig) -> str:
             return f"{image}[{label}]({address})"
         return label if str(where) in label else f"{label}: `{where}`"
 
+    return _outside_fences(text, lambda part: _LINK.sub(replaced, part))
+
+
+def with_entries(text: str) -> str:
+    """Links the first mention of each class to its entry in the reference."""
+    entries = {
+        name.rpartition(".")[2]: name
+        for page in sorted((ROOT / DOCS / "api").glob("*.md"))
+        for name in _ENTRY.findall(page.read_text())
+    }
+
+    def replaced(match: re.Match[str]) -> str:
+        line = match.string[: match.start()].rpartition("\n")[2]
+        if line.startswith("#") or match[1] not in entries:
+            return match[0]
+        return f"[{match[0]}][{entries.pop(match[1])}]"
+
+    return _outside_fences(text, lambda part: _NAME.sub(replaced, part))
+
+
+def _outside_fences(text: str, change: Callable[[str], str]) -> str:
+    """Changes Markdown where it is no code."""
     parts, end = [], 0
     for fence in _FENCE.finditer(text):
-        parts.append(_LINK.sub(replaced, text[end : fence.start()]))
-        parts.append(fence[0])
+        parts += [change(text[end : fence.start()]), fence[0]]
         end = fence.end()
-    parts.append(_LINK.sub(replaced, text[end:]))
-    return "".join(parts)
+    return "".join([*parts, change(text[end:])])
 
 
 def page_of(path: PurePosixPath) -> str | None:

@@ -20,7 +20,8 @@ PICTURES = (
     ("first-phone", "index.html", "light", 390),
     ("dts", "dts.html", "light", 1400),
     ("migrating", "migrating.html", "light", 1400),
-    ("api", "api/keras_dts.html", "light", 1400),
+    ("api", "api/keras_dts.html#keras_dts.Distiller", "light", 1400),
+    ("example", "api/keras_dts.html#keras_dts.TeacherCache", "dark", 1400),
     ("api-phone", "api/losses.html", "dark", 390),
     ("methods", "methods.html", "light", 1400),
 )

@@ -112,10 +112,9 @@ def draw_trajectories() -> Figure:
     _tidy(axes[0, 0])
     # The last of them again, of which the first epochs show most.
     ax = axes[2, 1]
-    for line in axes[1, 1].get_lines():
+    for line, style in zip(axes[1, 1].get_lines(), STYLES, strict=False):
         x, y = line.get_data()
-        ax.plot(x[: 4 * STEPS], y[: 4 * STEPS], color=line.get_color())
-        ax.get_lines()[-1].set_linestyle(line.get_linestyle())
+        ax.plot(x[: 4 * STEPS], y[: 4 * STEPS], **style)
     ax.set_title("momentum and granularity, four epochs", loc="left")
     _tidy(ax)
     for ax in axes[2]:
@@ -124,6 +123,7 @@ def draw_trajectories() -> Figure:
 
 
 def _tidy(ax: Any) -> None:
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)

@@ -1,6 +1,7 @@
 """The documentation: its Python runs, its site is whole and can be used."""
 
 import functools
+import html
 import html.parser
 import http.server
 import importlib
@@ -11,6 +12,7 @@ import re
 import subprocess
 import sys
 import threading
+import types
 import urllib.parse
 
 import keras
@@ -37,7 +39,7 @@ def with_blocks():
 # Keras's own: its tasks are loaded without their `compile`, and its distiller
 # is loaded without one too.
 @pytest.mark.filterwarnings("ignore:`compile\\(\\)` was not called")
-@pytest.mark.parametrize(("page", "number"), with_blocks())
+@pytest.mark.parametrize(("page", "number"), [*with_blocks()])
 def test_a_block_runs(page, number, tmp_path, monkeypatch):
     block = blocks_of(page)[number]
     if not block.is_for_this_keras:
@@ -86,24 +88,85 @@ def test_the_reference_has_nothing_twice():
 # The site.
 
 
-def build(folder):
-    options = {"config-file": ROOT / "mkdocs.yml", "site-dir": folder}
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "mkdocs", "build", "--strict"),
-            *(f"--{name}={value}" for name, value in options.items()),
-        ],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+# A black picture of one pixel.
+PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+k"
+    "cQAAAABJRU5ErkJggg==\n"
+)
+OUTPUTS = [
+    {
+        "name": "stdout",
+        "output_type": "stream",
+        "text": ["1/2\b\b\b2/2\n", "\x1b[1mforty-two\x1b[0m\n"],
+    },
+    {
+        "data": {"image/png": PNG},
+        "metadata": {},
+        "output_type": "display_data",
+    },
+    {
+        "data": {"text/html": "<b>4</b>\n\n<i>2</i>"},
+        "metadata": {},
+        "output_type": "display_data",
+    },
+]
+
+
+def notebook(outputs):
+    text = [
+        "# A made-up notebook\n",
+        "\n",
+        "See [methods](../docs/methods.md).",
+    ]
+    cells = [
+        {
+            "cell_type": "markdown",
+            "metadata": {},
+            "source": text.splitlines(True),
+        },
+        {
+            "cell_type": "code",
+            "execution_count": None,
+            "metadata": {},
+            "source": "print(6 * 7)",
+            "outputs": outputs,
+        },
+    ]
+    return json.dumps(
+        {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def repository(folder):
+    """Makes a copy of links to the repository, with one notebook more."""
+    ours = ("examples", "build")
+    for path in ROOT.iterdir():
+        if path.name not in (*ours, ".git"):
+            (folder / path.name).symlink_to(path)
+    for name in ("examples", "build/notebooks"):
+        (folder / name).mkdir(parents=True)
+        for path in (ROOT / name).glob("*"):
+            (folder / name / path.name).symlink_to(path)
+    (folder / "examples/made_up.ipynb").write_text(notebook([]))
+    (folder / "build/notebooks/made_up.ipynb").write_text(notebook(OUTPUTS))
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
+    source = tmp_path_factory.mktemp("repository")
     folder = tmp_path_factory.mktemp("site")
-    build(folder)
+    repository(source)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mkdocs", "build", "--strict"),
+            f"--site-dir={folder}",
+        ],
+        capture_output=True,
+        cwd=source,
+        text=True,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
 
@@ -166,70 +229,53 @@ def test_links_out_of_the_docs_become_paths(site):
     assert "../tests" not in page
 
 
-NOTEBOOK = {
-    "cells": [
-        {
-            "cell_type": "markdown",
-            "metadata": {},
-            "source": ["# A notebook\n", "See [methods](../docs/methods.md)."],
-        },
-        {
-            "cell_type": "code",
-            "execution_count": 1,
-            "metadata": {},
-            "source": "print(6 * 7)",
-            "outputs": [
-                {
-                    "name": "stdout",
-                    "output_type": "stream",
-                    "text": ["1/2\b\b\b2/2\n", "\x1b[1mforty-two\x1b[0m\n"],
-                },
-                {
-                    "data": {"image/png": "iVBORw0KGgo=\n"},
-                    "metadata": {},
-                    "output_type": "display_data",
-                },
-                {
-                    "data": {"text/html": "<b>4</b>\n\n<i>2</i>"},
-                    "metadata": {},
-                    "output_type": "display_data",
-                },
-            ],
-        },
-    ],
-    "metadata": {},
-    "nbformat": 4,
-    "nbformat_minor": 5,
-}
+@pytest.mark.jax
+def test_notebooks_are_pages(site):
+    page = (site / "notebooks/made_up.html").read_text()
+    assert '<a href="../methods.html">methods</a>' in page
+    assert "2/2\nforty-two" in html.unescape(re.sub("<[^>]*>", "", page))
+    assert 'src="made_up_1_1.png"' in page
+    assert "<b>4</b>\n<i>2</i>" in page
+    assert (site / "notebooks/made_up_1_1.png").read_bytes()[1:4] == b"PNG"
+    assert json.loads((site / "notebooks/made_up.ipynb").read_text())
+    listed = (site / "notebooks/index.html").read_text()
+    assert '<a href="made_up.html">A made-up notebook</a>' in listed
 
 
-def test_notebooks_are_pages(tmp_path):
-    pytest.importorskip("mkdocs")
-    sys.path.insert(0, str(DOCS))
-    try:
-        hooks = importlib.import_module("hooks")
-    finally:
-        sys.path.remove(str(DOCS))
-    path = tmp_path / "a.ipynb"
-    path.write_text(json.dumps(NOTEBOOK))
-    text, images = hooks.rendered(path)
-    assert "```python\nprint(6 * 7)\n```" in text
-    assert "```text\n2/2\nforty-two\n```" in text
-    assert "![Output of the cell](a_1_1.png)" in text
-    assert "<div><b>4</b>\n<i>2</i></div>" in text
-    assert images == {"a_1_1.png": b"\x89PNG\r\n\x1a\n"}
-    config = type("Config", (), {"repo_url": "https://host/us/it/"})
+@pytest.fixture
+def hooks(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    return importlib.import_module("hooks")
+
+
+@pytest.mark.jax
+def test_links_follow_the_address_of_the_repository(hooks):
     relink = functools.partial(
         hooks.relink, source="examples/a.ipynb", page="notebooks/a.md"
     )
-    assert "[methods](../methods.md)" in relink(text, config=config)
-    out = "[a test](../tests/test_docs.py)"
-    assert relink(out, config=config) == (
+    config = types.SimpleNamespace(repo_url="https://host/us/it/")
+    link = "[a test](../tests/test_docs.py)"
+    assert relink(link, config=config) == (
         "[a test](https://host/us/it/blob/main/tests/test_docs.py)"
     )
     config.repo_url = None
-    assert relink(out, config=config) == "a test: `tests/test_docs.py`"
-    assert relink(f"```\n{out}\n```", config=config) == f"```\n{out}\n```"
+    assert relink(link, config=config) == "a test: `tests/test_docs.py`"
+    assert relink(f"```\n{link}\n```", config=config) == f"```\n{link}\n```"
+    inside = "[methods](../docs/methods.md#losses)"
+    assert relink(inside, config=config) == "[methods](../methods.md#losses)"
+    other = "[another](b.ipynb), [changes](../CHANGELOG.md), [x](https://x)"
+    assert relink(other, config=config) == (
+        "[another](b.md), [changes](../changelog.md), [x](https://x)"
+    )
+
+
+@pytest.mark.jax
+def test_the_first_mention_of_a_class_leads_to_its_entry(hooks):
+    text = "# `KD`\n`KD(2.0)` and `KD`, `Dense`, [`SkewKL`](x)\n"
+    assert hooks.with_entries(text) == (
+        "# `KD`\n[`KD(2.0)`][keras_dts.losses.KD] and `KD`, `Dense`, "
+        "[`SkewKL`](x)\n"
+    )
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
