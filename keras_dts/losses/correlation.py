@@ -31,6 +31,17 @@ class ClassCorrelation(LogitDistillation):
     Raises:
         ValueError: If `temperature` is not positive.
 
+    Example:
+    >>> import numpy as np
+    >>> import keras_dts
+    >>> teacher = np.array([[99.0, 0.0], [0.0, 99.0]], "float32")
+    >>> student = np.array([[0.0, 0.0], [0.0, 0.0]], "float32")
+    >>> loss = keras_dts.losses.ClassCorrelation(temperature=1.0)
+    >>> round(float(loss.compute_loss(teacher, student)), 4)
+    0.5
+    >>> round(float(loss.compute_loss(teacher, teacher)), 4)
+    0.0
+
     Reference:
         Jin, Wang and Lin, Multi-Level Logit Distillation, CVPR 2023.
     """
@@ -67,6 +78,17 @@ class BatchCorrelation(LogitDistillation):
 
     Raises:
         ValueError: If `temperature` is not positive.
+
+    Example:
+    >>> import numpy as np
+    >>> import keras_dts
+    >>> teacher = np.array([[99.0, 0.0], [99.0, 0.0]], "float32")
+    >>> student = np.array([[0.0, 99.0], [0.0, 99.0]], "float32")
+    >>> loss = keras_dts.losses.BatchCorrelation(temperature=1.0)
+    >>> round(float(loss.compute_loss(teacher, student)), 4)  # alike in both
+    0.0
+    >>> round(float(loss.compute_loss(teacher, 0 * student)), 4)
+    0.5
 
     Reference:
         Jin, Wang and Lin, Multi-Level Logit Distillation, CVPR 2023.

@@ -43,6 +43,16 @@ class CosineKD(LogitDistillation):
     Raises:
         ValueError: If `alpha` is negative, or `temperature` is not positive.
 
+    Example:
+    >>> import numpy as np
+    >>> import keras_dts
+    >>> teacher = np.array([[99.0, 0.0], [0.0, 99.0]], "float32")
+    >>> loss = keras_dts.losses.CosineKD(alpha=3.0, temperature=1.0)
+    >>> round(float(loss.compute_loss(teacher, 99.0 - teacher)), 4)
+    3.0
+    >>> round(abs(float(loss.compute_loss(teacher, teacher))), 4)
+    0.0
+
     Reference:
         Ham et al., Cosine Similarity Knowledge Distillation for Individual
         Class Information Transfer, arXiv 2311.14307, 2023.

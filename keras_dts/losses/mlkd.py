@@ -58,6 +58,21 @@ class MLKD(KD):
     Raises:
         ValueError: If an argument is out of its range.
 
+    Example:
+    >>> import numpy as np
+    >>> import keras_dts
+    >>> teacher = np.array([[2.0, 1.0, -1.0]], "float32")
+    >>> student = np.array([[0.0, 0.0, 0.0]], "float32")
+    >>> loss = keras_dts.losses.MLKD(
+    ...     "strong", temperatures=[2.0], temperature=1.0
+    ... )
+    >>> round(float(loss.compute_loss(teacher, student)), 3)
+    0.968
+    >>> parts = [keras_dts.losses.KD(t) for t in (1.0, 2.0)]
+    >>> values = [float(part.compute_loss(teacher, student)) for part in parts]
+    >>> round(sum(values), 3)
+    0.968
+
     Reference:
         Jin, Wang and Lin, Multi-Level Logit Distillation, CVPR 2023.
     """

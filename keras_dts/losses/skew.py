@@ -110,6 +110,15 @@ class SkewReverseKL(_Skew):
         ValueError: If `skew` is out of its range, or `temperature` is not
             positive.
 
+    Example:
+    >>> import numpy as np
+    >>> import keras_dts
+    >>> teacher = np.array([[0.0, 9999.0]], "float32")
+    >>> student = np.array([[9999.0, 0.0]], "float32")
+    >>> loss = keras_dts.losses.SkewReverseKL(skew=0.1, temperature=1.0)
+    >>> round(float(loss.compute_loss(teacher, student)), 4)  # log 10
+    2.3026
+
     Reference:
         Ko et al., DistiLLM: Towards Streamlined Distillation for Large
         Language Models, arXiv 2402.03898, 2024.
