@@ -2,7 +2,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PINS := requirements/test.txt
-TEST_EXTRAS := jax,tensorflow,torch,data,demo,text
+TEST_EXTRAS := jax,tensorflow,torch,data,demo,text,examples
 TESTS := test-jax test-tensorflow test-torch
 FASHION_MNIST := /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
 KERAS_DATASETS := $(or $(KERAS_HOME),$(HOME)/.keras)/datasets
@@ -32,10 +32,10 @@ endef
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lint types test check format $(TESTS)
+.PHONY: help demo lint types test check format notebooks $(TESTS)
 
 help:  ## Print this list.
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 demo: $(VENV)/.demo  ## Distil a small model on a small data set, on JAX.
 	@KERAS_BACKEND=jax $(BIN)/keras-dts demo
@@ -52,6 +52,9 @@ test: $(TESTS)  ## Run the tests on each backend, each in its own process.
 
 $(TESTS): test-%: $(VENV)/.test $(FASHION_MNIST) $(TEXTS)
 	KERAS_BACKEND=$* $(BIN)/python -m pytest
+
+notebooks: $(VENV)/.test $(TEXTS)  ## Execute the notebooks into build/notebooks.
+	KERAS_BACKEND=jax $(BIN)/python examples/run.py --out build/notebooks
 
 check: lint types test  ## Everything that CI runs.
 
