@@ -2,7 +2,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PINS := requirements/test.txt
-TEST_EXTRAS := jax,tensorflow,torch,data,demo,text
+TEST_EXTRAS := jax,tensorflow,torch,data,demo,text,examples
 TESTS := test-jax test-tensorflow test-torch
 CHROMIUM := /usr/bin/chromium
 FASHION_MNIST := /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
@@ -33,10 +33,10 @@ endef
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs lint types test check format $(TESTS)
+.PHONY: help demo docs lint types test check format notebooks $(TESTS)
 
 help:  ## Print this list.
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 demo: $(VENV)/.demo  ## Distil a small model on a small data set, on JAX.
 	@KERAS_BACKEND=jax $(BIN)/keras-dts demo
@@ -56,9 +56,11 @@ types: $(VENV)/.test  ## Check the types of the package.
 
 test: $(TESTS)  ## Run the tests on each backend, each in its own process.
 
-$(TESTS): test-%: $(VENV)/.test $(VENV)/.docs $(CHROMIUM) $(FASHION_MNIST) \
-  $(TEXTS)
+$(TESTS): test-%: $(VENV)/.test $(CHROMIUM) $(FASHION_MNIST) $(TEXTS)
 	KERAS_BACKEND=$* $(BIN)/python -m pytest
+
+notebooks: $(VENV)/.test $(TEXTS)  ## Execute the notebooks into build/notebooks.
+	KERAS_BACKEND=jax $(BIN)/python examples/run.py --out build/notebooks
 
 check: lint types test  ## Everything that CI runs.
 
@@ -90,19 +92,22 @@ $(VENV)/.dev: pyproject.toml $(PINS) | $(VENV)/.pip
 	@$(PIP) install --constraint $(PINS) --group dev
 	@touch $@
 
-$(VENV)/.docs: pyproject.toml $(PINS) | $(VENV)/.pip
+# One after the other, also under `make -j`, since all go into one place: .dev,
+# .docs, .test.
+$(VENV)/.docs: pyproject.toml $(PINS) | $(VENV)/.dev
 	@echo "Installing the tools of the documentation into $(VENV)."
 	@$(PIP) install --constraint $(PINS) --group docs
 	@touch $@
 
 # PyTorch goes first and alone, so that its build is chosen before the others.
-$(VENV)/.test: pyproject.toml $(PINS) $(VENV)/.dev
+$(VENV)/.test: pyproject.toml $(PINS) $(VENV)/.dev $(VENV)/.docs
 	@echo "Installing keras-dts and the three backends into $(VENV)."
 	@$(PIP) install --constraint $(PINS) torch
 	@$(PIP) install --constraint $(PINS) --editable ".[$(TEST_EXTRAS)]"
 	@touch $@
 
-$(CHROMIUM):
+# After the other, since one apt-get keeps the next one out.
+$(CHROMIUM): | $(FASHION_MNIST)
 	@$(call apt_install,chromium,the browser of the tests)
 
 $(FASHION_MNIST):

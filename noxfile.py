@@ -31,7 +31,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session, backend: str) -> None:
     """Runs the tests on one backend."""
     session.install(*PINS, backend)
-    session.install(*PINS, *DEV, "--editable", ".[data,demo,text]")
+    session.install(*PINS, *DEV, "--editable", ".[data,demo,examples,text]")
     _pytest(session, backend)
 
 
@@ -39,7 +39,7 @@ def tests(session: nox.Session, backend: str) -> None:
 def oldest(session: nox.Session) -> None:
     """Runs the tests on JAX with the oldest Keras that is allowed."""
     session.install(
-        *DEV, *_oldest_keras(), "--editable", ".[jax,data,demo,text]"
+        *DEV, *_oldest_keras(), "--editable", ".[jax,data,demo,examples,text]"
     )
     _pytest(session, "jax")
 
