@@ -187,6 +187,9 @@ class Unsaid(keras_dts.temperatures.Temperature):
         value = keras.ops.convert_to_tensor(self.value)
         return keras_dts.temperatures.Temperatures(value, value, value * value)
 
+    def get_config(self):
+        raise NotImplementedError
+
 
 def test_what_cannot_be_described_is_named(tmp_path):
     model = keras_dts.Distiller(
