@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+import keras_dts
 from keras_dts.logits import gives_probabilities, read_labels, to_logits
 
 
@@ -27,6 +28,8 @@ def logits_of(
     Raises:
         ValueError: If it does not answer with one row of classes.
     """
+    if isinstance(model, keras_dts.Distiller):
+        model = model.student  # whose softmax, if any, can be found
     outputs = keras.tree.flatten(model.predict(x, verbose=0))
     if len(outputs) != 1 or np.ndim(outputs[0]) != 2:
         shapes = [np.shape(output) for output in outputs]

@@ -282,11 +282,6 @@ class Distiller(Checkpoints, TakesCaches):
         return self._entries[0]
 
     @property
-    def from_logits(self) -> tuple[Any, Any]:
-        """Whether teacher's and student's outputs are logits, or `"auto"`."""
-        return self._reader.from_logits
-
-    @property
     def output_names(self) -> list[str]:
         """The student's output names, which `compile` may refer to."""
         return self.student.output_names

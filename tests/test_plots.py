@@ -10,6 +10,7 @@ import pytest
 from helpers import blobs, crossentropy, mlp
 from matplotlib.figure import Figure
 from scipy.special import softmax
+from texts import LABELS, SENTENCES, bert
 
 import keras_dts
 from keras_dts import plots
@@ -337,6 +338,31 @@ def test_softening_draws_softmaxes_the_most_probable_first(softmaxed):
     assert sure.get_ylim()[0] == 0.001
 
 
+def test_inputs_may_be_strings_or_several_arrays():
+    model = bert()
+    expected = 100 * np.sort(softmax(model.predict(SENTENCES)[0]))[::-1]
+    for strings in (SENTENCES, np.array(SENTENCES, object)):
+        (line,) = plots.plot_softening(model, strings, [1.0]).get_lines()
+        np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-4)
+    axes = plots.plot_agreement(model, model, SENTENCES, LABELS)
+    assert axes.get_title() == "they agree on 100.0 % of 4 examples"
+    inputs = [keras.Input((2,)), keras.Input((2,))]
+    added = keras.Model(inputs, keras.layers.Add()(inputs))
+    x = [np.array([[1.0, 2.0], [0.0, 0.0]]), np.array([[0.0, 3.0], [1.0, 0.0]])]
+    (line,) = plots.plot_softening(added, x, [1.0]).get_lines()
+    expected = 100 * softmax([5.0, 1.0])
+    np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-5)
+
+
+def test_a_distiller_answers_as_its_student():
+    student = fixed(ANSWERS, softmaxed=True)
+    distiller = keras_dts.Distiller(fixed(ANSWERS[::-1]), student)
+    for model in (student, distiller):
+        (line,) = plots.plot_softening(model, ROWS, [4.0]).get_lines()
+        expected = 100 * np.sort(softmax(ANSWERS[0] / 4.0))[::-1]
+        np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-5)
+
+
 # Eight answers of two classes: how sure, and whether right.
 SURE = np.array([0.55, 0.58, 0.62, 0.76, 0.95, 0.91, 0.99, 1.0])
 RIGHT = np.array([1, 0, 1, 1, 1, 0, 1, 1])
@@ -459,7 +485,8 @@ def test_pictures_are_legible_in_the_dark(name):
     background = luminance(axes.figure.get_facecolor())
     assert background < 0.05
     colors = [line.get_color() for line in axes.get_lines()]
-    colors += [text.get_color() for text in axes.texts]
+    if name != "agreement":  # whose texts have backgrounds of their own
+        colors += [text.get_color() for text in axes.texts]
     colors += [axes.xaxis.label.get_color(), axes.yaxis.label.get_color()]
     for color in colors:
         assert luminance(color) > 0.15, color

@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import (
     EventAccumulator,
 )
 from tensorboard.util import tensor_util
+from texts import LABELS, SENTENCES, bert
 
 import keras_dts
 from keras_dts import callbacks, losses, metrics, plots
@@ -187,6 +188,9 @@ class Unsaid(keras_dts.temperatures.Temperature):
         value = keras.ops.convert_to_tensor(self.value)
         return keras_dts.temperatures.Temperatures(value, value, value * value)
 
+    def get_config(self):
+        raise NotImplementedError
+
 
 def test_what_cannot_be_described_is_named(tmp_path):
     model = keras_dts.Distiller(
@@ -355,6 +359,20 @@ def test_outputs_have_histograms_of_their_own(tmp_path):
         for name, logits in zip(("a", "b"), answers, strict=True):
             (last,) = found[f"temperature/{role}/{name}"]
             check_histogram(last, standardized(logits))
+
+
+def test_raw_strings_have_temperatures():
+    model = keras_dts.Distiller(
+        bert(16, seed=1),
+        bert(),
+        temperature=keras_dts.temperatures.LogitStandardization(2.0),
+    )
+    (found,) = model.temperatures_of(SENTENCES, LABELS)
+    for role in ("teacher", "student"):
+        logits = getattr(model, role).predict(SENTENCES)
+        np.testing.assert_allclose(
+            getattr(found, role), standardized(logits), rtol=1e-4
+        )
 
 
 def test_asking_for_temperatures_changes_nothing():

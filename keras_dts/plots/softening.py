@@ -75,7 +75,8 @@ def plot_softening(
         check_number("temperatures", temperature, above=0.0)
     check_count("top", top)
     ax = new_axes(7.0, 3.6, ax)
-    first = keras.tree.map_structure(lambda leaf: leaf[:1], x)
+    # Of other forms than arrays, such as lists of strings, all are asked.
+    first = x[:1] if isinstance(x, np.ndarray) else x
     logits = logits_of("teacher", teacher, first, from_logits)[0]
     order = np.argsort(-logits, kind="stable")[:top]
     colors = palette().curves
