@@ -42,7 +42,7 @@ demo: $(VENV)/.demo  ## Distil a small model on a small data set, on JAX.
 	@KERAS_BACKEND=jax $(BIN)/keras-dts demo
 
 docs: $(VENV)/.docs  ## Build the documentation as a site into build/site.
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Open build/site/index.html; to search in it, run"
 	@echo "python3 -m http.server --directory build/site"
 

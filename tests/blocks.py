@@ -59,12 +59,16 @@ def blocks_of(path):
 def save_presets(folder, needed):
     """Saves the text models whose names some code needs."""
     for name, make in PRESETS.items():
-        if name in needed:
+        if name in needed and not (folder / name).exists():
             make().save_to_preset(folder / name)
 
 
-def names_in(folder):
-    """What the code of the pages takes for granted."""
+def names_in(folder, presets):
+    """What the code of the pages takes for granted.
+
+    Files that it reads are put into the folder; the text models are in
+    `presets`.
+    """
     x, y = blobs()
     mlp(16, seed=1).save(folder / "teacher.keras")
     return {
@@ -77,5 +81,5 @@ def names_in(folder):
         "steps_per_epoch": 2,
         "texts": SENTENCES,
         "labels": LABELS,
-        **{name: str(folder / name) for name in PRESETS},
+        **{name: str(presets / name) for name in PRESETS},
     }

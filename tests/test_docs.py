@@ -36,17 +36,22 @@ def with_blocks():
             assert block.text
 
 
+@pytest.fixture(scope="module")
+def presets(tmp_path_factory):
+    return tmp_path_factory.mktemp("presets")
+
+
 # Keras's own: its tasks are loaded without their `compile`, and its distiller
 # is loaded without one too.
 @pytest.mark.filterwarnings("ignore:`compile\\(\\)` was not called")
 @pytest.mark.parametrize(("page", "number"), [*with_blocks()])
-def test_a_block_runs(page, number, tmp_path, monkeypatch):
+def test_a_block_runs(page, number, presets, tmp_path, monkeypatch):
     block = blocks_of(page)[number]
     if not block.is_for_this_keras:
         pytest.skip("shows a fault of another Keras")
     monkeypatch.chdir(tmp_path)
-    save_presets(tmp_path, block.text)
-    block.run(names_in(tmp_path))
+    save_presets(presets, block.text)
+    block.run(names_in(tmp_path, presets))
 
 
 def test_a_block_that_prints_something_else_is_found(tmp_path):

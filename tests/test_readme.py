@@ -15,7 +15,7 @@ def test_every_block_runs(tmp_path, monkeypatch):
     assert len(blocks) >= 2
     save_presets(tmp_path, README.read_text())
     for block in blocks:
-        block.run(names_in(tmp_path))
+        block.run(names_in(tmp_path, tmp_path))
     saved = keras.models.load_model(tmp_path / "student.keras")
     x, _ = blobs()
     assert saved.predict(x, verbose=0).shape == (64, 3)
