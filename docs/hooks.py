@@ -40,6 +40,8 @@ _NAME = re.compile(
 _ENTRY = re.compile(r"^::: (\S+)", re.M)
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^(`{3,}|~{3,}).*?^\1", re.M | re.S)
+# A character that is gone back over.
+_BACK = re.compile("(?:^|[^\x08])\x08")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -248,8 +250,8 @@ def _output(text: str) -> str:
     for line in _ESCAPES.sub("", text).splitlines():
         # A progress bar goes back to the beginning of its line.
         shown = line.split("\r")[-1]
-        while "\b" in shown:
-            shown = re.sub(r"(?:^|[^\b])\b", "", shown)
+        while "\x08" in shown:
+            shown = _BACK.sub("", shown)
         lines.append(shown.rstrip())
     fence = _fenced("\n".join(lines).strip("\n"), "text")
     return f'<div class="output" markdown>\n\n{fence}\n\n</div>'

@@ -66,6 +66,17 @@ def execute(
     client.execute(env={**os.environ, **environment})
 
 
+def _drop_stderr(notebook: nbformat.NotebookNode) -> None:
+    """Leaves out what libraries say of the machine."""
+    for cell in notebook.cells:
+        if "outputs" in cell:
+            cell.outputs = [
+                output
+                for output in cell.outputs
+                if output.get("name") != "stderr"
+            ]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Executes notebooks; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -87,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 failed.append(name)
                 print(error)
         seconds = time.perf_counter() - start
+        _drop_stderr(notebook)
         nbformat.write(notebook, args.out / f"{name}.ipynb")
         print(f"{name:24} {seconds:6.1f} s", flush=True)
     if failed:

@@ -127,7 +127,7 @@ def notebook(outputs):
         {
             "cell_type": "markdown",
             "metadata": {},
-            "source": text.splitlines(True),
+            "source": text,
         },
         {
             "cell_type": "code",

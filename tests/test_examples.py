@@ -34,6 +34,8 @@ def test_runs(path, tmp_path):
         tmp_path,
         KERAS_BACKEND=keras.backend.backend(),
         KERAS_DTS_FAST="1",
+        # PyTorch's threads would wait for each other on models so small.
+        OMP_NUM_THREADS="1",
     )
     outputs = [output for cell in code(notebook) for output in cell.outputs]
     assert not [x for x in outputs if x.output_type == "error"]
