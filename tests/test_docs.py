@@ -342,7 +342,9 @@ def test_the_site_can_be_used(address, browser):
     assert all(pictures)
 
     # The search.
-    page.locator("[data-md-component=search-query]").fill("temperature")
+    query = page.locator("[data-md-component=search-query]")
+    query.click()
+    query.press_sequentially("temperature")
     results = page.locator(".md-search-result__link")
     results.first.wait_for()
     results.first.click()
