@@ -52,6 +52,7 @@ th, td {{ padding: 0.2rem 1rem 0.2rem 0; text-align: left;
   vertical-align: top; border-bottom: 1px solid var(--line); }}
 .numbers td, .numbers th {{ text-align: right; }}
 td {{ overflow-wrap: anywhere; }}
+.numbers td {{ overflow-wrap: normal; }}
 </style>
 </head>
 <body>
