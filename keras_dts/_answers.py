@@ -69,10 +69,10 @@ def indices(y: Any, answers: npt.NDArray[Any]) -> npt.NDArray[Any]:
             "`y` must have a label for each example. Received: "
             f"{len(y)} labels, {len(answers)} examples"
         )
-    labels, bad, _ = read_labels(
-        *(ops.convert_to_tensor(a, dtype="float32") for a in (y, answers)),
-        ignore=None,
+    given, outputs = (
+        ops.convert_to_tensor(a, dtype="float32") for a in (y, answers)
     )
+    labels, bad, _ = read_labels(given, outputs, ignore=None)
     if np.any(ops.convert_to_numpy(bad)):
         raise ValueError(
             "The class indices in `y` must be at least 0 and less than the "
