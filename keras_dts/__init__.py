@@ -1,5 +1,8 @@
 """Knowledge distillation with dynamic temperatures, for Keras 3."""
 
+import importlib
+from typing import Any
+
 from keras_dts import callbacks, losses, metrics, temperatures
 from keras_dts.cache import cache_teacher
 from keras_dts.callbacks import DTS
@@ -22,3 +25,13 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+# Modules that few programs use are imported when they are first named.
+_LATER = ("data", "plots", "vocabularies")
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a module that is not imported with the package."""
+    if name in _LATER:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -124,3 +124,21 @@ def test_importing_brings_in_nothing_optional():
         env={**os.environ},
     )
     assert done.stdout.split() == ["keras_dts"]
+
+
+def test_modules_are_there_when_they_are_named():
+    script = (
+        "import keras_dts\n"
+        "print(keras_dts.data.load.__name__, keras_dts.plots.plot_run.__name__,"
+        " keras_dts.vocabularies.byte_pairs.__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        check=True,
+        text=True,
+        env={**os.environ},
+    )
+    assert done.stdout.split() == ["load", "plot_run", "byte_pairs"]
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        keras_dts.nothing  # noqa: B018
