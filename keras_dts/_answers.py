@@ -70,7 +70,8 @@ def indices(y: Any, answers: npt.NDArray[Any]) -> npt.NDArray[Any]:
             f"{len(y)} labels, {len(answers)} examples"
         )
     labels, bad, _ = read_labels(
-        *(ops.convert_to_tensor(a, dtype="float32") for a in (y, answers)),
+        ops.convert_to_tensor(y, dtype="float32"),
+        ops.convert_to_tensor(answers, dtype="float32"),
         ignore=None,
     )
     if np.any(ops.convert_to_numpy(bad)):

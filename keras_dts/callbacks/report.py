@@ -183,7 +183,7 @@ class RunReport(keras.callbacks.History):
 
 def _setup(model: keras.Model) -> dict[str, Any]:
     """Returns what was trained and how, by name."""
-    setup = {
+    setup: dict[str, Any] = {
         "model": f"{model.name}, {model.count_params():,} parameters",
         "optimizer": _optimizer(model.optimizer),
         "loss": _shown(model.loss),
