@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,29 @@ import griffe
 
 # An example ends where the next section begins, or the docstring.
 _EXAMPLE = re.compile(r"^Example:\n(.*?)(?=^[A-Z]\w+:\n|\Z)", re.M | re.S)
-_DIRECTIVE = re.compile(r"^::: (\S+)", re.M)
+_ENTRY = re.compile(r"^::: (\S+)", re.M)
 _NAME = re.compile(r"(?<!`)`(keras_dts(?:\.\w+)+)`(?!`)")
 _CONSTANT = re.compile(r"[A-Z][A-Z_]+$")
-_FENCE = re.compile(r"^( *)```.*?^\1```", re.M | re.S)
+_FENCE = re.compile(r"^( *)(`{3,}|~{3,}).*?^\1\2", re.M | re.S)
+
+
+def entries() -> dict[str, str]:
+    """Returns the full names in the reference, by their last parts."""
+    pages = sorted(Path(__file__).parent.joinpath("api").glob("*.md"))
+    return {
+        name.rpartition(".")[2]: name
+        for page in pages
+        for name in _ENTRY.findall(page.read_text())
+    }
+
+
+def outside_fences(text: str, change: Callable[[str], str]) -> str:
+    """Changes Markdown where it is no code."""
+    parts, end = [], 0
+    for fence in _FENCE.finditer(text):
+        parts += [change(text[end : fence.start()]), fence[0]]
+        end = fence.end()
+    return "".join([*parts, change(text[end:])])
 
 
 class Docstrings(griffe.Extension):
@@ -25,23 +44,14 @@ class Docstrings(griffe.Extension):
 
     def __init__(self) -> None:
         super().__init__()
-        pages = Path(__file__).parent.joinpath("api").glob("*.md")
-        self._entries = {
-            name.rpartition(".")[2]: name
-            for page in pages
-            for name in _DIRECTIVE.findall(page.read_text())
-        }
+        self._entries = entries()
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         """Rewrites the docstring of an object."""
         if obj.docstring is None:
             return
         text = _EXAMPLE.sub(_section, obj.docstring.value)
-        parts, end = [], 0
-        for fence in _FENCE.finditer(text):
-            parts += [self._linked(text[end : fence.start()]), fence[0]]
-            end = fence.end()
-        obj.docstring.value = "".join([*parts, self._linked(text[end:])])
+        obj.docstring.value = outside_fences(text, self._linked)
 
     def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
         """Shows the values of constants that are defaults of arguments."""

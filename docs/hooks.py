@@ -12,10 +12,11 @@ import json
 import os
 import re
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from docstrings import entries, outside_fences
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -37,9 +38,7 @@ PAGES = {
 _NAME = re.compile(
     r"(?<![\[`])`(?:keras_dts\.(?:\w+\.)?)?([A-Z]\w+)(?:\(.*?\))?`(?![`\]])"
 )
-_ENTRY = re.compile(r"^::: (\S+)", re.M)
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
-_FENCE = re.compile(r"^(`{3,}|~{3,}).*?^\1", re.M | re.S)
 # A character that is gone back over.
 _BACK = re.compile("(?:^|[^\x08])\x08")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -132,33 +131,20 @@ def relink(text: str, source: str, page: str, config: MkDocsConfig) -> str:
             return f"{image}[{label}]({address})"
         return label if str(where) in label else f"{label}: `{where}`"
 
-    return _outside_fences(text, lambda part: _LINK.sub(replaced, part))
+    return outside_fences(text, lambda part: _LINK.sub(replaced, part))
 
 
 def with_entries(text: str) -> str:
     """Links the first mention of each class to its entry in the reference."""
-    entries = {
-        name.rpartition(".")[2]: name
-        for page in sorted((ROOT / DOCS / "api").glob("*.md"))
-        for name in _ENTRY.findall(page.read_text())
-    }
+    left = entries()
 
     def replaced(match: re.Match[str]) -> str:
         line = match.string[: match.start()].rpartition("\n")[2]
-        if line.startswith("#") or match[1] not in entries:
+        if line.startswith("#") or match[1] not in left:
             return match[0]
-        return f"[{match[0]}][{entries.pop(match[1])}]"
+        return f"[{match[0]}][{left.pop(match[1])}]"
 
-    return _outside_fences(text, lambda part: _NAME.sub(replaced, part))
-
-
-def _outside_fences(text: str, change: Callable[[str], str]) -> str:
-    """Changes Markdown where it is no code."""
-    parts, end = [], 0
-    for fence in _FENCE.finditer(text):
-        parts += [change(text[end : fence.start()]), fence[0]]
-        end = fence.end()
-    return "".join([*parts, change(text[end:])])
+    return outside_fences(text, lambda part: _NAME.sub(replaced, part))
 
 
 def page_of(path: PurePosixPath) -> str | None:

@@ -21,6 +21,7 @@ from matplotlib import style
 
 import keras_dts
 from keras_dts import plots, tasks
+from keras_dts.methods import METHODS
 
 STYLES = {"light": "default", "dark": "dark_background"}
 
@@ -34,11 +35,8 @@ def trained(out: Path):
     teacher, _ = task.train_teacher(verbose=False)
     keras.utils.set_random_seed(0)
     student = task.make_student()
-    distiller = keras_dts.Distiller(
-        teacher,
-        student,
-        temperature=keras_dts.DynamicTemperature(8.0, 4.0, 8.0),
-    )
+    _, dts = METHODS["dts"]
+    distiller = dts(teacher, student)
     task.compile(distiller)
     report = keras_dts.callbacks.RunReport(
         out / "report.html", "Digits, DTS from 8 to 4"
@@ -58,13 +56,7 @@ def compared(task, teacher):
     return keras_dts.compare(
         teacher,
         task.make_student,
-        {
-            "student alone": lambda t, s: s,
-            "KD, T=4": lambda t, s: keras_dts.Distiller(t, s, temperature=4.0),
-            "DTS, 8 to 4": lambda t, s: keras_dts.Distiller(
-                t, s, temperature=keras_dts.DynamicTemperature(8.0, 4.0, 8.0)
-            ),
-        },
+        dict(METHODS[name] for name in ("alone", "kd-4", "dts")),
         task.train,
         task.test,
         compile=task.compile,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from keras import ops
 
 import keras_dts
-from keras_dts.logits import gives_probabilities, read_labels, to_logits
+from keras_dts.logits import gives_logits, read_labels, to_logits
 
 
 def logits_of(
@@ -38,9 +38,8 @@ def logits_of(
             f"shape (batch, classes). Received: {model.name!r}, which answers "
             f"with {shapes}"
         )
-    if from_logits == "auto":
-        from_logits = not gives_probabilities(model, 0)
-    logits = to_logits(outputs[0], from_logits=bool(from_logits))
+    is_logits = gives_logits(model, 0, from_logits)
+    logits = to_logits(outputs[0], from_logits=is_logits)
     return np.asarray(ops.convert_to_numpy(logits), "float64")
 
 

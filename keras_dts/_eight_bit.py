@@ -43,6 +43,11 @@ def unpack(steps: npt.NDArray[Any], ends: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return low + steps.astype("float32") * (width / _STEPS)
 
 
+def ends_of(output: str) -> str:
+    """Names the ends between which an output lies."""
+    return f"{output}_ends"
+
+
 def _low_and_width(
     ends: npt.NDArray[Any],
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

@@ -24,6 +24,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from keras_dts._files import write_text
+
 Array = npt.NDArray[Any]
 
 HEADER = "header.json"
@@ -160,10 +162,8 @@ class Writer:
     def _begin(self, fields: list[Field]) -> None:
         self._fields = fields
         self._open("w+b")
-        part = self.folder / f"{HEADER}.part"
         header = {"about": self.about, "fields": fields}
-        part.write_text(json.dumps(header, indent=1))
-        part.replace(self.folder / HEADER)  # never half of it
+        write_text(self.folder / HEADER, json.dumps(header, indent=1))
 
     def _open(self, mode: str) -> None:
         """Opens the files, the log last, and cuts off what is not whole."""

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from keras_dts._files import write_text
+
 
 class Trainings:
     """The trainings that a comparison has finished.
@@ -61,10 +63,3 @@ class Trainings:
             content = {"about": self._about, "trainings": self._done}
             write_text(self._path, json.dumps(content, indent=2) + "\n")
         return training
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

@@ -9,11 +9,11 @@ import keras
 import numpy.typing as npt
 from keras import ops
 
-from keras_dts._eight_bit import pack
+from keras_dts._eight_bit import ends_of, pack
 from keras_dts._optional import require
 from keras_dts.coarse import top_classes
 from keras_dts.features import TappedModel
-from keras_dts.logits import gives_probabilities, promote, to_logits
+from keras_dts.logits import gives_logits, promote, to_logits
 from keras_dts.sources import has_texts
 from keras_dts.text import Reader
 
@@ -72,8 +72,8 @@ class Teacher:
 
         Returns:
             `output_0` and so on, each with `classes_0` where it is coarse and
-            `ends_0` where it is in eight bits, and `feature_0` and so on, each
-            of shape `(batch, ...)`.
+            `output_0_ends` where it is in eight bits, and `feature_0` and so
+            on, each of shape `(batch, ...)`.
         """
         if has_texts(x):
             x = self._tokenized(x)
@@ -86,9 +86,7 @@ class Teacher:
                 answers[name] = answers[name].astype(narrow)
         if self._asked.kept_dtype == "uint8":
             for name in [n for n in answers if n.startswith("output_")]:
-                packed, ends = pack(answers[name])
-                answers[name] = packed
-                answers[name.replace("output", "ends")] = ends
+                answers[name], answers[ends_of(name)] = pack(answers[name])
         return answers
 
     def _tokenized(self, x: Any) -> Any:
@@ -135,15 +133,11 @@ class _Asked(keras.Model):
             k = self._top_k
             coarse = k is not None and k + 1 < output.shape[-1]
             if coarse or self.kept_dtype != "float32":
-                output = to_logits(output, from_logits=self._is_logits(i))
+                is_logits = gives_logits(self.teacher, i, self._from_logits)
+                output = to_logits(output, from_logits=is_logits)
             if k is not None and coarse:
                 output, kept[f"classes_{i}"] = top_classes(output, k)
             kept[f"output_{i}"] = ops.cast(output, outputs)
         for i, feature in enumerate(answers.features.values()):
             kept[f"feature_{i}"] = ops.cast(feature, features)
         return kept
-
-    def _is_logits(self, index: int) -> bool:
-        if self._from_logits == "auto":
-            return not gives_probabilities(self.teacher, index)
-        return bool(self._from_logits)

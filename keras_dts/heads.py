@@ -16,7 +16,7 @@ from keras_dts.logits import (
     TokenMask,
     are_indices,
     check_sample_weight,
-    gives_probabilities,
+    gives_logits,
     read_labels,
     show,
     to_logits,
@@ -309,9 +309,7 @@ class HeadReader:
         """Says whether the teacher's and the student's output are logits."""
         if index not in self._are_logits:
             teacher, student = (
-                not gives_probabilities(model, index)
-                if said == "auto"
-                else said
+                gives_logits(model, index, said)
                 for model, said in zip(
                     self._models, self.from_logits, strict=True
                 )

@@ -445,6 +445,22 @@ def gives_probabilities(model: keras.Model, index: int) -> bool:
     )
 
 
+def gives_logits(model: keras.Model, index: int, said: bool | str) -> bool:
+    """Says whether an output of a model is to be read as logits.
+
+    Args:
+        model: A built Keras model.
+        index: Which output, in the order of `keras.tree.flatten`.
+        said: What the user says; `"auto"` looks.
+
+    Raises:
+        ValueError: As `gives_probabilities` does.
+    """
+    return (
+        not gives_probabilities(model, index) if said == "auto" else bool(said)
+    )
+
+
 def _producer(model: keras.Model, output: Any) -> Any:
     for layer in reversed(model.layers):
         try:

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import layers, ops
 
-from keras_dts._trainings import write_text
+from keras_dts._files import write_text
 from keras_dts.comparison import (
     Method,
     compare,

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dts._eight_bit import unpack
+from keras_dts._eight_bit import ends_of, unpack
 from keras_dts._store import Array, Block, Reader, check_about, checksum
 from keras_dts.asking import Teacher
 from keras_dts.features import Cached
@@ -210,10 +210,11 @@ class TeacherCache:
         tolerance = _TOLERANCE[self.about["dtype"]]
         worst = 0.0
         for name, values in answers.items():
-            if name.startswith(("classes", "ends")):
-                continue  # equal logits may come in another order
+            # Equal logits may come in another order.
+            if name.startswith("classes") or name.endswith("_ends"):
+                continue
             kept = self._output(name, rows, number).astype("float32")
-            if name.startswith("output") and (ends := _ends(name)) in answers:
+            if (ends := ends_of(name)) in answers:
                 values = unpack(values, answers[ends])
             values = values.astype("float32")
             if name.replace("output", "classes") in answers:
@@ -310,7 +311,7 @@ class TeacherCache:
     def _output(self, name: str, rows: Array, number: Array) -> Array:
         """Returns an output, or a feature, unpacked if it is in eight bits."""
         values = self._read(name, rows, number)
-        if name.startswith("output") and (ends := _ends(name)) in self._fields:
+        if (ends := ends_of(name)) in self._fields:
             return unpack(values, self._read(ends, rows, number))
         return values
 
@@ -386,11 +387,6 @@ class CachedBatches(keras.utils.PyDataset):
         start = index * self._batch_size
         rows = self._order[start : start + self._batch_size]
         return self.cache.take(rows, self._epoch)
-
-
-def _ends(output: str) -> str:
-    """Names the ends between which an output in eight bits lies."""
-    return output.replace("output", "ends")
 
 
 def teacher_name(teacher: keras.Model) -> str:

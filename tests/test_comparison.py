@@ -9,6 +9,7 @@ import pytest
 from helpers import BACKEND, blobs, crossentropy, mlp
 
 import keras_dts
+from keras_dts import comparison
 from keras_dts.results import Comparison, Row
 
 X, Y = blobs()
@@ -337,3 +338,18 @@ def test_another_comparison_is_not_gone_on_with(tmp_path):
     notes.write_text("[]")
     with pytest.raises(ValueError, match="`resume` must be a file that"):
         compare(resume=notes)
+
+
+def test_what_callbacks_do_at_the_end_takes_no_time(monkeypatch):
+    now = [0.0]
+
+    class Waits(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            now[0] += 3.0
+
+        def on_train_end(self, logs=None):
+            now[0] += 100.0
+
+    monkeypatch.setattr(comparison.time, "perf_counter", lambda: now[0])
+    found = compare(callbacks=lambda method, seed: [Waits()])
+    assert found.rows[0].seconds == [6.0]

@@ -18,8 +18,8 @@ import keras
 import numpy as np
 
 import keras_dts
+from keras_dts._files import write_text
 from keras_dts._optional import require
-from keras_dts._trainings import write_text
 from keras_dts.comparison import versions
 from keras_dts.saving import serialize
 
@@ -64,7 +64,7 @@ td {{ overflow-wrap: anywhere; }}
 """
 
 
-class RunReport(keras.callbacks.History):
+class RunReport(keras.callbacks.Callback):
     """Writes a report of a training: one HTML file that needs no other.
 
     It has the values of the last epoch, the picture of
@@ -119,21 +119,22 @@ class RunReport(keras.callbacks.History):
             )
         self._title = title
         self._begun = self._next = 0.0
+        # The epochs, and the logs of each.
+        self._epochs: list[int] = []
         self._logged: list[dict[str, float]] = []
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Finds out early what would stop the report late."""
-        super().on_train_begin(logs)
         require("plots", "Pictures", "matplotlib.figure")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._begun = self._next = time.monotonic()
-        self._logged = []
+        self._epochs, self._logged = [], []
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
         """Writes the report, if it is time."""
-        super().on_epoch_end(epoch, logs)
+        self._epochs.append(epoch)
         self._logged.append({k: float(v) for k, v in (logs or {}).items()})
         begun = time.monotonic()
         if begun >= self._next:
@@ -143,13 +144,13 @@ class RunReport(keras.callbacks.History):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Writes the last report."""
-        if self.epoch:
+        if self._epochs:
             self._write("The training has ended.")
 
     def _write(self, state: str) -> None:
         seconds = time.monotonic() - self._begun
         state = (
-            f"{state} {len(self.epoch)} of {self.params['epochs']} epochs in "
+            f"{state} {len(self._epochs)} of {self.params['epochs']} epochs in "
             f"{seconds:.1f} seconds, written {time.strftime('%Y-%m-%d %H:%M')}."
         )
         parts = [
@@ -159,7 +160,7 @@ class RunReport(keras.callbacks.History):
             _section(
                 "Versions", _pairs(versions() | {"numpy": np.__version__})
             ),
-            _section("Epochs", _epochs(self.epoch, self._logged)),
+            _section("Epochs", _epochs(self._epochs, self._logged)),
         ]
         title = self._title or str(self.model.name)
         page = _PAGE.format(
@@ -173,7 +174,7 @@ class RunReport(keras.callbacks.History):
         Validation may run in some epochs only; the others get NaN.
         """
         complete = keras.callbacks.History()
-        complete.epoch = self.epoch
+        complete.epoch = self._epochs
         complete.history = {
             name: [logs.get(name, math.nan) for logs in self._logged]
             for name in _names(self._logged)

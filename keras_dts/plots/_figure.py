@@ -39,10 +39,14 @@ class Palette(NamedTuple):
     orange: str
     pale: str
 
-    @property
-    def curves(self) -> tuple[Any, ...]:
-        """Colours for curves, in this order."""
-        return self.blue, self.orange, self.green, self.ink
+    def curve(self, index: int) -> dict[str, Any]:
+        """Returns colour, line and marker of one of up to six curves."""
+        colors = self.blue, self.orange, self.green, self.ink
+        return {
+            "color": colors[index % len(colors)],
+            "linestyle": STYLES[index % len(STYLES)],
+            "marker": MARKERS[index],
+        }
 
 
 def palette() -> Palette:
@@ -123,6 +127,22 @@ def new_axes(width: float, height: float, ax: Any = None) -> Any:
         return ax
     figure = figure_class((width, height), dpi=150, layout="constrained")
     return figure.subplots()
+
+
+def legend(ax: Any, place: str, **options: Any) -> None:
+    """Writes the legend where no curve can be.
+
+    Args:
+        ax: The axes.
+        place: `"beside"` the axes, or `"above"` them.
+        **options: As for Matplotlib's `legend`.
+    """
+    corner, anchor = {
+        "beside": ("upper left", (1.01, 1.0)),
+        "above": ("lower left", (0.0, 1.02)),
+    }[place]
+    given = {"bbox_to_anchor": anchor, "frameon": False, "borderaxespad": 0.0}
+    ax.legend(loc=corner, **(given | options))
 
 
 def tidy(ax: Any, axis: str = "both", *, left: bool = True) -> None:

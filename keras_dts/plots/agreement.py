@@ -114,16 +114,21 @@ def _title(theirs: Any, ours: Any, labels: Any) -> str:
 
 def _shown(counts: npt.NDArray[Any], top: int) -> npt.NDArray[Any]:
     """Returns the classes with the most disagreement, in their order."""
-    apart = counts - np.diag(np.diag(counts))
+    apart = _apart(counts)
     amount = apart.sum(axis=0) + apart.sum(axis=1)
     return np.sort(np.argsort(-amount, kind="stable")[:top])
+
+
+def _apart(counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Returns the counts without those on the diagonal."""
+    return counts - np.diag(np.diag(counts))
 
 
 def _draw(counts: npt.NDArray[Any], names: list[str], ax: Any) -> None:
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
     colors = palette()
-    apart = counts - np.diag(np.diag(counts))
+    apart = _apart(counts)
     shades = LinearSegmentedColormap.from_list(
         "disagreement", [colors.paper, colors.orange]
     )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from keras_dts._answers import indices, logits_of, plain, softmax
 from keras_dts.checks import check_count
-from keras_dts.plots._figure import MARKERS, STYLES, new_axes, palette, tidy
+from keras_dts.plots._figure import MARKERS, legend, new_axes, palette, tidy
 
 
 class _Bins(NamedTuple):
@@ -116,13 +116,11 @@ def plot_calibration(
     for i, (name, model) in enumerate(models.items()):
         logits = logits_of("models", model, x, from_logits)
         found = _binned(softmax(logits), y, bins)
-        color = colors.curves[i % len(colors.curves)]
+        look = colors.curve(i)
         ax.plot(
             100 * found.confidence,
             100 * found.accuracy,
-            color=color,
-            linestyle=STYLES[i % len(STYLES)],
-            marker=MARKERS[i],
+            **look,
             markersize=3,
             linewidth=1.2,
             label=f"{plain(name)}, ECE {100 * _error(found):.1f} %",
@@ -131,8 +129,8 @@ def plot_calibration(
             100 * found.confidence,
             100 * found.accuracy,
             s=20 + 400 * found.share,
-            color=color,
-            marker=MARKERS[i],
+            color=look["color"],
+            marker=look["marker"],
             alpha=0.35,
             linewidth=0,
             clip_on=False,
@@ -143,14 +141,7 @@ def plot_calibration(
     ax.set_xlabel("confidence (%)")
     ax.set_ylabel("accuracy (%)")
     tidy(ax)
-    # Above, where no curve can be.
-    ax.legend(
-        loc="lower left",
-        bbox_to_anchor=(0.0, 1.02),
-        frameon=False,
-        handlelength=3.0,
-        borderaxespad=0.0,
-    )
+    legend(ax, "above", handlelength=3.0)
     return ax
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_dts._answers import plain
-from keras_dts.plots._figure import new_axes, palette, tidy
+from keras_dts.plots._figure import legend, new_axes, palette, tidy
 from keras_dts.results import Comparison
 
 
@@ -99,10 +99,4 @@ def _lay_out(comparison: Comparison, ax: Any) -> None:
         label += f"; the teacher's is {value}"
     ax.set_xlabel(label)
     tidy(ax, "x", left=False)
-    ax.legend(
-        loc="lower left",
-        bbox_to_anchor=(0.0, 1.0),
-        ncols=3,
-        frameon=False,
-        borderaxespad=0.0,
-    )
+    legend(ax, "above", bbox_to_anchor=(0.0, 1.0), ncols=3)

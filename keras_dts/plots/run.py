@@ -14,6 +14,7 @@ from keras_dts.plots._figure import (
     DASHED,
     DOTTED,
     SOLID,
+    legend,
     palette,
     require_matplotlib,
     tidy,
@@ -204,11 +205,4 @@ def _draw(
     if panel.label.startswith("gap"):
         axes.axhline(0.0, color=colors.faint, linewidth=0.8)
     if any(curve.label for curve in panel.curves):
-        # Beside the panel, where no curve can be.
-        axes.legend(
-            loc="upper left",
-            bbox_to_anchor=(1.01, 1.0),
-            frameon=False,
-            handlelength=3.0,
-            borderaxespad=0.0,
-        )
+        legend(axes, "beside", handlelength=3.0)

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_dts._answers import logits_of, names_of, softmax
 from keras_dts.checks import check_count, check_number
-from keras_dts.plots._figure import MARKERS, STYLES, new_axes, palette, tidy
+from keras_dts.plots._figure import MARKERS, legend, new_axes, palette, tidy
 
 # The axis ends here, in %: less is no lesson for a student.
 _LEAST = 0.001
@@ -79,14 +79,12 @@ def plot_softening(
     first = x[:1] if isinstance(x, np.ndarray) else x
     logits = logits_of("teacher", teacher, first, from_logits)[0]
     order = np.argsort(-logits, kind="stable")[:top]
-    colors = palette().curves
+    colors = palette()
     for i, temperature in enumerate(temperatures):
         ax.plot(
             range(len(order)),
             100 * softmax(logits / temperature)[order],
-            color=colors[i % len(colors)],
-            linestyle=STYLES[i % len(STYLES)],
-            marker=MARKERS[i],
+            **colors.curve(i),
             markersize=5,
             linewidth=1.6,
             label=f"T = {temperature:g}",
@@ -102,12 +100,5 @@ def plot_softening(
     tidy(ax, "y")
     lowest, _ = ax.get_ylim()
     ax.set_ylim(bottom=max(lowest, _LEAST))
-    # Beside the axes, where no curve can be.
-    ax.legend(
-        loc="upper left",
-        bbox_to_anchor=(1.01, 1.0),
-        frameon=False,
-        handlelength=3.5,
-        borderaxespad=0.0,
-    )
+    legend(ax, "beside", handlelength=3.5)
     return ax
