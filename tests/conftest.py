@@ -1,12 +1,23 @@
 """Settings for all tests: one process tests one backend."""
 
 import os
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # The tests' tensors are small: PyTorch's threads would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Two devices on the CPU, for the tests of several replicas.
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+# Two devices on the CPU, for the tests of several replicas; and machine code as
+# it comes, since a test runs a step a few times and compiles it each time.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_force_host_platform_device_count=2"
+    " --xla_backend_optimization_level=0",
+)
+# Many tests compile what another one has compiled, in processes of their own too.
+_COMPILED = tempfile.TemporaryDirectory(prefix="keras-dts-xla-")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _COMPILED.name)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import keras
 import pytest

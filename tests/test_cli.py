@@ -455,6 +455,18 @@ def test_version_and_help(capsys):
     assert printed.count(example) == 2
 
 
+@pytest.fixture
+def interruptible():
+    """Has new processes heed the interrupt, though this one may ignore it.
+
+    A shell starts what it runs in the background with the interrupt ignored.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_backend_is_switched_and_ctrl_c_ends_it(tmp_path):
     """In a real process, whose environment says otherwise."""
     other = "jax" if BACKEND != "jax" else "torch"
