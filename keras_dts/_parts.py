@@ -21,6 +21,8 @@ def map_parts(
     batch: dict[str, Tensor],
     size: int,
     columns: int,
+    *,
+    jit: bool,
 ) -> Tensor:
     """Runs a function over a batch part by part.
 
@@ -36,6 +38,8 @@ def map_parts(
             with zeros.
         size: The number of entries in a part.
         columns: The number of values the function returns for an entry.
+        jit: Whether TensorFlow may compile a part by XLA where it does not
+            compile the whole step.
 
     Returns:
         Shape `(entries, columns)`.
@@ -43,7 +47,9 @@ def map_parts(
     entries = ops.shape(next(iter(batch.values())))[0]
     parts = {name: _cut(x, size) for name, x in batch.items()}
     if keras.config.backend() == "tensorflow":
-        rows = _tensorflow_map(function, trained, parts, size, columns)
+        rows = _tensorflow_map(
+            function, trained, parts, (size, columns), jit=jit
+        )
     else:
         once_more = keras.remat(lambda part: function(trained, part))
         rows = ops.map(once_more, parts)
@@ -116,15 +122,23 @@ def _tensorflow_map(
     function: PartFunction,
     trained: list[Tensor],
     parts: dict[str, Tensor],
-    size: int,
-    columns: int,
+    shape: tuple[int, int],
+    *,
+    jit: bool,
 ) -> Tensor:
     """Maps on TensorFlow, whose own loops keep every part for the gradient.
 
-    Two loops instead, of which the second one sums up the gradients.
+    Two loops instead, of which the second one sums up the gradients. What
+    they repeat is compiled by XLA, if that is wanted: TensorFlow itself makes
+    a pass over the memory for each operation on the logits of a part.
     """
     tf: Any = importlib.import_module("tensorflow")
     count = len(trained)
+
+    def compiled(body: Any) -> Any:
+        if not jit or tf.executing_eagerly():
+            return body
+        return tf.function(body, jit_compile=True, autograph=False)
 
     def at(tensors: Any, i: Any) -> list[Tensor]:
         """Returns the inputs of the function for one of the parts."""
@@ -134,28 +148,33 @@ def _tensorflow_map(
         part = dict(zip(parts, inputs[count:], strict=True))
         return function(inputs[:count], part)
 
+    def gradients(inputs: list[Tensor], upstream: Tensor) -> list[Tensor]:
+        """Returns the gradients of the inputs that can have one."""
+        wanted = [x for x in inputs if x.dtype.is_floating]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(wanted)
+            rows = run(inputs)
+        found: list[Tensor] = tape.gradient(
+            rows, wanted, upstream, unconnected_gradients="zero"
+        )
+        return found
+
     def array(many: Any, dtype: Any, shape: Any) -> Any:
         return tf.TensorArray(dtype, many, element_shape=shape)
 
     def mapped(*tensors: Tensor) -> Any:
         many = tf.shape(tensors[-1])[0]
+        forward, backward = compiled(run), compiled(gradients)
         (rows,) = _loop(
-            lambda i, rows: (rows.write(i, run(at(tensors, i))),),
-            (array(many, wide(), (size, columns)),),
+            lambda i, rows: (rows.write(i, forward(at(tensors, i))),),
+            (array(many, wide(), shape),),
             many,
         )
         floats = [k for k, x in enumerate(tensors) if x.dtype.is_floating]
 
         def gradient(upstream: Tensor) -> Any:
-            def backward(i: Any, *state: Any) -> list[Any]:
-                inputs = at(tensors, i)
-                wanted = [inputs[k] for k in floats]
-                with tf.GradientTape(watch_accessed_variables=False) as tape:
-                    tape.watch(wanted)
-                    out = run(inputs)
-                found = tape.gradient(
-                    out, wanted, upstream[i], unconnected_gradients="zero"
-                )
+            def body(i: Any, *state: Any) -> list[Any]:
+                found = backward(at(tensors, i), upstream[i])
                 return [
                     old + new if k < count else old.write(i, new)
                     for k, old, new in zip(floats, state, found, strict=True)
@@ -168,7 +187,7 @@ def _tensorflow_map(
                 for k, x in enumerate(tensors)
                 if k in floats
             ]
-            end = dict(zip(floats, _loop(backward, start, many), strict=True))
+            end = dict(zip(floats, _loop(body, start, many), strict=True))
             return [
                 end[k].stack() if k in floats and k >= count else end.get(k)
                 for k in range(len(tensors))

@@ -50,6 +50,7 @@ class Tokens(NamedTuple):
         batch: Tensors of shape `(tokens, ...)`.
         shape: The shape of the tokens, `(batch, length)`.
         size: The number of tokens in a chunk.
+        jit: As for `map_parts`.
     """
 
     read: Callable[[list[Tensor], dict[str, Tensor]], Chunk]
@@ -57,6 +58,7 @@ class Tokens(NamedTuple):
     batch: dict[str, Tensor]
     shape: tuple[Any, ...]
     size: int
+    jit: bool
 
     def columns(
         self, row: Callable[[Chunk], list[Tensor]], count: int
@@ -77,7 +79,9 @@ class Tokens(NamedTuple):
             values = [ops.broadcast_to(x, (self.size, 1)) for x in values]
             return ops.concatenate(values, axis=-1)
 
-        table = map_parts(rows, self.trained, self.batch, self.size, count)
+        table = map_parts(
+            rows, self.trained, self.batch, self.size, count, jit=self.jit
+        )
         return [ops.reshape(table[:, i], self.shape) for i in range(count)]
 
     def frozen(self) -> Tokens:
@@ -136,6 +140,8 @@ class ChunkedLosses:
         loss: Any,
         size: int,
         classes: list[Tensor | None] | None = None,
+        *,
+        jit: bool,
     ) -> Tokens:
         """Returns a batch whose chunks can be read.
 
@@ -149,6 +155,7 @@ class ChunkedLosses:
             size: The number of tokens in a chunk.
             classes: `None`, or for logits from a cache as for
                 `HeadReader.prepare`.
+            jit: As for `map_parts`.
         """
         states = student.states
         (y,), (weights,) = (
@@ -191,6 +198,7 @@ class ChunkedLosses:
             {name: _one_by_one(x) for name, x in batch.items()},
             ops.shape(states)[:2],
             size,
+            jit,
         )
 
     def _check(self, teacher: Any, student: Hidden) -> None:

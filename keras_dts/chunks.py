@@ -57,6 +57,8 @@ class Chunks:
         self._policy = policy
         self._active = False
         self.bodies: tuple[Body, ...] = ()
+        # Whether TensorFlow may compile chunks by XLA.
+        self.jit = True
         self._why_not = self._why_not_now = self._look(teacher, student)
         self._complain(self._why_not)
 
@@ -86,17 +88,20 @@ class Chunks:
                 f"chunk_size={self.chunk_size} and {why_not}"
             )
 
-    def compiled(self, loss: Any, loss_weights: Any) -> None:
+    def compiled(self, loss: Any, loss_weights: Any, jit_compile: Any) -> None:
         """Looks at what `compile` got.
 
         Args:
             loss: The loss on labels.
             loss_weights: Its weights, or `None`.
+            jit_compile: Whether XLA compiles the step: `True`, `False`, or
+                `"auto"`, by which Keras leaves it out on CPUs.
 
         Raises:
             ValueError: If a number of tokens was asked for, and these cannot
                 be asked for chunks.
         """
+        self.jit = jit_compile is not False
         self._why_not_now = self._why_not
         losses = [x for x in keras.tree.flatten(loss) if x is not None]
         if loss_weights is not None:

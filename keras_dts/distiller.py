@@ -151,7 +151,9 @@ class Distiller(Checkpoints, TakesCaches):
             of KerasHub do; losses `KD`, `ReverseKL` and `GeneralizedJSD`;
             temperatures that look at one token or at the gap alone; and
             labels that are class indices. `DTS`, which wants the gap first,
-            takes one more pass. `evaluate` and `predict` hold all logits.
+            takes one more pass. `evaluate` and `predict` hold all logits. On
+            TensorFlow each chunk is compiled by XLA, if `compile` does not
+            get `jit_compile=False`.
         **kwargs: Passed on to `keras.Model`.
 
     Raises:
@@ -414,7 +416,7 @@ class Distiller(Checkpoints, TakesCaches):
         if is_causal(self.student):
             _weigh_metrics(bound.arguments)
         self._chunks.compiled(
-            bound.arguments.get("loss"), bound.arguments.get("loss_weights")
+            *map(bound.arguments.get, ("loss", "loss_weights", "jit_compile"))
         )
         super().compile(*bound.args, **bound.kwargs)
         self._head_metrics = HeadMetrics(metrics)
@@ -613,6 +615,7 @@ class Distiller(Checkpoints, TakesCaches):
             self.loss,
             size,
             x.classes,
+            jit=self._chunks.jit,
         )
         told = self._chunked.told(tokens, student, sample_weight, self.loss)
         if len(self.metrics) > len(self.trackers) + 1:  # one for the loss

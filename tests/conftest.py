@@ -13,7 +13,7 @@ os.environ.setdefault(
     "--xla_force_host_platform_device_count=2"
     " --xla_backend_optimization_level=0",
 )
-# Many tests compile what another one has compiled, in processes of their own too.
+# Many tests compile what another one has compiled, in other processes too.
 _COMPILED = tempfile.TemporaryDirectory(prefix="keras-dts-xla-")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _COMPILED.name)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
