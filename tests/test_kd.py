@@ -22,6 +22,35 @@ def test_a_kl_divergence_by_scipy():
     assert number(value) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("distance", [1e-6, 1e-4, 1e-2, 1.0])
+@pytest.mark.parametrize("classes", [2, 10, 5_000])
+def test_near_equality_it_is_as_exact_as_the_logits(classes, distance):
+    rng = np.random.default_rng(classes)
+    teacher = 5 * rng.normal(size=(20, classes)).astype("float32")
+    student = teacher + distance * rng.normal(size=teacher.shape)
+    student = student.astype("float32")
+    log_p, log_q = (
+        scipy.special.log_softmax(x.astype("float64"), axis=-1)
+        for x in (teacher, student)
+    )
+    apart = log_p - log_q
+    # Plain, it would be below 0 in float64 too.
+    true = np.sum(np.exp(log_p) * (apart + np.expm1(-apart)), axis=-1)
+    values = [
+        number(KD(1.0).compute_loss(t[None], s[None]))
+        for t, s in zip(teacher, student, strict=True)
+    ]
+    # Logits that are rounded to one part in 1e-7 move the divergence by about
+    # that times its root. The plain sum is off by 1e-7 however small it is.
+    assert np.all(np.abs(values - true) <= 1e-6 * np.sqrt(true) + 1e-6 * true)
+    assert np.min(values) >= 0.0
+    _, grad = value_and_grad(
+        lambda s: KD(1.0).compute_loss(teacher, s), student
+    )
+    expected = (np.exp(log_q) - np.exp(log_p)) / len(teacher)
+    np.testing.assert_allclose(grad, expected, atol=1e-7)
+
+
 def test_extreme_logits_keep_their_gradient():
     teacher = np.array([[1e4, 0.0]], "float32")
     student = np.array([[0.0, 1e4]], "float32")

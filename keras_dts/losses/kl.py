@@ -1,4 +1,4 @@
-"""The Kullback-Leibler divergence, in a form that cannot go below 0."""
+"""The Kullback-Leibler divergence, which rounding does not take below 0."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from keras_dts.logits import Tensor
 def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     """Returns KL(p || q) over the last axis, in nats, shape `(batch, ...)`.
 
-    The sum of `p · (log p - log q) - p + q`, which is the divergence since
-    both sum to 1. Each of its terms is at least 0 and computed so that
-    rounding leaves it there, which the plain `p · (log p - log q)` is not:
-    near equality its terms cancel, and T² magnifies what is left.
+    The sum of `p · (log p - log q)`, of which near equality only rounding is
+    left, is freed of it: rounded distributions do not sum to 1, and by what
+    the sum of `q` exceeds that of `p` the divergence comes out too small. The
+    value is at least 0; the gradient is that of the sum as it is.
 
     Args:
         log_p: Log probabilities, shape `(batch, ..., classes)`.
         log_q: Of the same shape.
     """
     difference = log_p - log_q
-    near = ops.greater(difference, -1.0)
-    # p · (d + exp(-d) - 1), of which exp may overflow where d is far below 0.
-    d = ops.where(near, difference, 0.0)
-    close = ops.exp(log_p) * (d + ops.expm1(-d))
-    far = ops.exp(log_p) * (difference - 1.0) + ops.exp(log_q)
-    return ops.sum(ops.where(near, close, far), axis=-1)
+    p = ops.exp(log_p)
+    value = ops.sum(p * difference, axis=-1)
+    # Without a gradient first, so that nothing is kept for the way back.
+    plain, p, difference, log_q = (
+        ops.stop_gradient(x) for x in (value, p, difference, log_q)
+    )
+    # p - q = (p + q) · tanh((log p - log q) / 2), in which nothing cancels.
+    excess = -ops.sum((p + ops.exp(log_q)) * ops.tanh(difference / 2), axis=-1)
+    return value + (ops.maximum(plain + excess, 0.0) - plain)
