@@ -10,22 +10,20 @@ from keras_dts.logits import Tensor
 def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     """Returns KL(p || q) over the last axis, in nats, shape `(batch, ...)`.
 
-    The sum of `p · (log p - log q)`, of which near equality only rounding is
-    left, is freed of it: rounded distributions do not sum to 1, and by what
-    the sum of `q` exceeds that of `p` the divergence comes out too small. The
-    value is at least 0; the gradient is that of the sum as it is.
+    The sum of `p · (log p - log q) - (p - q)`, of which the latter adds up to
+    0 but for rounding, which near equality is all that the former comes to.
+    The value is at least 0; the gradient is that of the former.
 
     Args:
         log_p: Log probabilities, shape `(batch, ..., classes)`.
         log_q: Of the same shape.
     """
-    difference = log_p - log_q
-    p = ops.exp(log_p)
-    value = ops.sum(p * difference, axis=-1)
-    # Without a gradient first, so that nothing is kept for the way back.
-    plain, p, difference, log_q = (
-        ops.stop_gradient(x) for x in (value, p, difference, log_q)
-    )
-    # p - q = (p + q) · tanh((log p - log q) / 2), in which nothing cancels.
-    excess = -ops.sum((p + ops.exp(log_q)) * ops.tanh(difference / 2), axis=-1)
-    return value + (ops.maximum(plain + excess, 0.0) - plain)
+    p, difference = ops.exp(log_p), log_p - log_q
+    value = ops.sum(p * difference - _apart(p, log_q, difference), axis=-1)
+    return value + ops.stop_gradient(ops.maximum(-value, 0.0))
+
+
+def _apart(p: Tensor, log_q: Tensor, difference: Tensor) -> Tensor:
+    """Returns `p - q` without cancelling, and without a gradient."""
+    p, log_q, difference = map(ops.stop_gradient, (p, log_q, difference))
+    return (p + ops.exp(log_q)) * ops.tanh(difference / 2)
