@@ -159,8 +159,8 @@ def _tensorflow_map(
         )
         return found
 
-    def array(many: Any, dtype: Any, shape: Any) -> Any:
-        return tf.TensorArray(dtype, many, element_shape=shape)
+    def array(many: Any, dtype: Any, element: Any) -> Any:
+        return tf.TensorArray(dtype, many, element_shape=element)
 
     def mapped(*tensors: Tensor) -> Any:
         many = tf.shape(tensors[-1])[0]
