@@ -10,9 +10,10 @@ from keras_dts.logits import Tensor
 def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     """Returns KL(p || q) over the last axis, in nats, shape `(batch, ...)`.
 
-    The sum of `p · (log p - log q) - (p - q)`, of which the latter adds up to
-    0 but for rounding, which near equality is all that the former comes to.
-    The value is at least 0; the gradient is that of the former.
+    The sum of `p · (log p - log q) - (p - q)`. The differences `p - q` add up
+    to 0 but for rounding, and near equality that rounding is all that is left
+    of the sum without them. The value is at least 0; the gradient is that of
+    the sum without them.
 
     Args:
         log_p: Log probabilities, shape `(batch, ..., classes)`.
