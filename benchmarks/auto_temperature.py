@@ -24,7 +24,7 @@ from keras import layers
 
 import keras_dts
 from keras_dts import tasks
-from keras_dts.data import Splits, load
+from keras_dts.data.load import Splits, load
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 from keras_dts import losses, temperatures
-from keras_dts.logits import Head
+from keras_dts.logits import LogitPair
 
 SHAPES = ((64, 100), (256, 4096))
 
@@ -69,7 +69,7 @@ def prepare(loss: losses.LogitDistillation, shape: tuple[int, int]):
 
     def value(student, teacher, state):
         with keras.StatelessScope(zip(policy.variables, state, strict=True)):
-            head = Head.of_logits(teacher, student, labels, None)
+            head = LogitPair.of_logits(teacher, student, labels, None)
             (answer,) = policy.heads([head], training=True)
             return jax.numpy.mean(loss.values(head, answer))
 

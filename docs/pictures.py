@@ -21,7 +21,7 @@ from matplotlib import style
 
 import keras_dts
 from keras_dts import plots, tasks
-from keras_dts.methods import METHODS
+from keras_dts.experiments.methods import METHODS
 
 STYLES = {"light": "default", "dark": "dark_background"}
 

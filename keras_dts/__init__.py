@@ -4,12 +4,12 @@ import importlib
 from typing import Any
 
 from keras_dts import callbacks, losses, metrics, temperatures
-from keras_dts.cache import cache_teacher
+from keras_dts.cache import TeacherCache, cache_teacher
 from keras_dts.callbacks import DTS
-from keras_dts.comparison import compare
 from keras_dts.distiller import Distiller
-from keras_dts.teacher_cache import TeacherCache
-from keras_dts.temperatures.dynamic import DynamicTemperature
+from keras_dts.experiments import compare
+from keras_dts.temperatures import DynamicTemperature
+from keras_dts.utils import __version__ as __version__
 
 __all__ = [
     "DTS",
@@ -24,10 +24,9 @@ __all__ = [
     "temperatures",
 ]
 
-__version__ = "0.1.0"
 
 # Modules that few programs use are imported when they are first named.
-_LATER = ("data", "plots", "vocabularies")
+_LATER = ("data", "plots")
 
 
 def __getattr__(name: str) -> Any:

@@ -7,8 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.logits import Head, Tensor, align, show, to_logits, wide
-from keras_dts.losses.kl import kl
+from keras_dts.logits import LogitPair, broadcast_weights, kl, to_logits
+from keras_dts.types import Tensor
+from keras_dts.utils import loss_dtype, show
 
 __all__ = ["TeacherAgreement", "TeacherKL"]
 
@@ -20,7 +21,7 @@ class _AgainstTeacher(keras.metrics.Mean):
     by_rank = False
 
     def __init__(self, name: str, dtype: Any) -> None:
-        super().__init__(name=name, dtype=dtype or wide())
+        super().__init__(name=name, dtype=dtype or loss_dtype())
 
     def values(self, teacher: Tensor, student: Tensor) -> Tensor:
         """Returns the values of logits, shape `(batch, ...)`."""
@@ -57,7 +58,7 @@ class _AgainstTeacher(keras.metrics.Mean):
         weights = ops.ones_like(values)
         if sample_weight is not None:
             given = ops.convert_to_tensor(sample_weight)
-            weights = weights * align(given, weights)
+            weights = weights * broadcast_weights(given, weights)
         values = ops.where(ops.equal(weights, 0), 0.0, values)
         # Flat, because Keras would take the mean of each row first, and so
         # count a token of a short row for more than one of a long row.
@@ -105,7 +106,7 @@ class TeacherAgreement(_AgainstTeacher):
         agree = ops.equal(
             ops.argmax(teacher, axis=-1), ops.argmax(student, axis=-1)
         )
-        return ops.cast(agree, wide())
+        return ops.cast(agree, loss_dtype())
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -156,7 +157,9 @@ class HeadMetrics:
     def __init__(self, metrics: list[Any]) -> None:
         self.metrics = metrics
 
-    def update(self, heads: list[Head | None], teacher_fault: Tensor) -> None:
+    def update(
+        self, heads: list[LogitPair | None], teacher_fault: Tensor
+    ) -> None:
         """Shows the metrics a batch, one output after the other.
 
         Args:

@@ -4,4 +4,8 @@ from keras_dts.callbacks.dts import DTS
 from keras_dts.callbacks.histogram import TemperatureHistogram
 from keras_dts.callbacks.report import RunReport
 
-__all__ = ["DTS", "RunReport", "TemperatureHistogram"]
+__all__ = [
+    "DTS",
+    "RunReport",
+    "TemperatureHistogram",
+]

@@ -6,8 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_dts.temperatures.base import Temperature
-from keras_dts.temperatures.dynamic import DynamicTemperature, check_bounds
+from keras_dts.temperatures import DynamicTemperature, Temperature, check_bounds
 
 
 class DTS(keras.callbacks.Callback):

@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
-import keras_dts
-from keras_dts._optional import require
+from keras_dts.distiller import Distiller
+from keras_dts.utils import require
 
 
 class TemperatureHistogram(keras.callbacks.Callback):
@@ -38,7 +38,7 @@ class TemperatureHistogram(keras.callbacks.Callback):
     >>> import tempfile
     >>> import keras
     >>> import numpy as np
-    >>> import keras_dts
+    >>> from keras_dts.distiller import Distiller
     >>> teacher, student = (
     ...     keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     ...     for _ in range(2)
@@ -74,7 +74,7 @@ class TemperatureHistogram(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks the model, and opens the file."""
-        if not isinstance(self.model, keras_dts.Distiller):
+        if not isinstance(self.model, Distiller):
             raise ValueError(
                 "`TemperatureHistogram` shows the temperatures of a "
                 f"`keras_dts.Distiller`. Received: {self.model!r} of type "

@@ -17,11 +17,8 @@ from typing import Any
 import keras
 import numpy as np
 
-import keras_dts
-from keras_dts._files import write_text
-from keras_dts._optional import require
-from keras_dts.comparison import versions
-from keras_dts.saving import serialize
+from keras_dts.distiller import Distiller
+from keras_dts.utils import require, serialize, versions, write_text
 
 # While a training runs, the next report waits for this many times as long as
 # the last one took, so that all of them take a tenth of the time at most.
@@ -88,7 +85,7 @@ class RunReport(keras.callbacks.Callback):
     >>> from pathlib import Path
     >>> import keras
     >>> import numpy as np
-    >>> import keras_dts
+    >>> from keras_dts.distiller import Distiller
     >>> teacher, student = (
     ...     keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     ...     for _ in range(2)
@@ -189,7 +186,7 @@ def _setup(model: keras.Model) -> dict[str, Any]:
         "optimizer": _optimizer(model.optimizer),
         "loss": _shown(model.loss),
     }
-    if isinstance(model, keras_dts.Distiller):
+    if isinstance(model, Distiller):
         for role in ("teacher", "student"):
             one = getattr(model, role)
             setup[role] = f"{one.name}, {one.count_params():,} parameters"

@@ -1,7 +1,15 @@
 """Distillation losses on logits."""
 
 from keras_dts.losses.annealing import AnnealingKD
-from keras_dts.losses.base import LogitDistillation
+from keras_dts.losses.base import (
+    DEFAULT_TEMPERATURE as DEFAULT_TEMPERATURE,
+)
+from keras_dts.losses.base import (
+    LogitDistillation,
+)
+from keras_dts.losses.base import (
+    soften as soften,
+)
 from keras_dts.losses.correlation import BatchCorrelation, ClassCorrelation
 from keras_dts.losses.cosine import CosineKD
 from keras_dts.losses.dkd import DKD

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.logits import Head, Tensor
-from keras_dts.losses.base import LogitDistillation, divided
-from keras_dts.temperatures.annealed import AnnealedTeacher
-from keras_dts.temperatures.base import Temperatures
+from keras_dts.logits import LogitPair
+from keras_dts.losses.base import LogitDistillation, soften
+from keras_dts.temperatures import AnnealedTeacher, Temperatures
+from keras_dts.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -70,9 +70,9 @@ class AnnealingKD(LogitDistillation):
         self.epochs = epochs
         self.levels = levels
 
-    def values(self, head: Head, temperatures: Temperatures) -> Tensor:
+    def values(self, head: LogitPair, temperatures: Temperatures) -> Tensor:
         """Returns the mean squared difference of each example or token."""
-        apart = divided(head.student, temperatures.student) - divided(
+        apart = soften(head.student, temperatures.student) - soften(
             head.teacher, temperatures.teacher
         )
         return temperatures.scale * ops.mean(apart * apart, axis=-1)

@@ -7,14 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.checks import Schedule
-from keras_dts.logits import Head, Tensor, weighted_mean
-from keras_dts.temperatures.base import (
-    Temperature,
-    Temperatures,
-    deserialized,
-)
-from keras_dts.temperatures.convert import to_policy
+from keras_dts.logits import LogitPair, weighted_mean
+from keras_dts.temperatures import Temperature, Temperatures, to_policy
+from keras_dts.types import Tensor
+from keras_dts.utils import Schedule, deserialized
 
 # What a loss and a distiller soften with when nothing else is said.
 DEFAULT_TEMPERATURE = 4.0
@@ -73,7 +69,7 @@ class LogitDistillation(keras.distillation.DistillationLoss):
             f"{type(self).__name__} must implement `divergence`."
         )
 
-    def values(self, head: Head, temperatures: Temperatures) -> Tensor:
+    def values(self, head: LogitPair, temperatures: Temperatures) -> Tensor:
         """Returns the scaled loss of each example or token.
 
         Args:
@@ -84,8 +80,8 @@ class LogitDistillation(keras.distillation.DistillationLoss):
             Shape `(batch, ...)`.
         """
         value = self.divergence(
-            ops.log_softmax(divided(head.teacher, temperatures.teacher)),
-            ops.log_softmax(divided(head.student, temperatures.student)),
+            ops.log_softmax(soften(head.teacher, temperatures.teacher)),
+            ops.log_softmax(soften(head.student, temperatures.student)),
             head.labels,
         )
         return temperatures.scale * value
@@ -113,7 +109,9 @@ class LogitDistillation(keras.distillation.DistillationLoss):
             A scalar: the mean over the entries that count.
         """
         policy = self.temperature or to_policy(DEFAULT_TEMPERATURE)
-        head = Head.of_logits(teacher_outputs, student_outputs, labels, mask)
+        head = LogitPair.of_logits(
+            teacher_outputs, student_outputs, labels, mask
+        )
         if not policy.built:
             policy.build(head.teacher.shape, head.student.shape)
         (temperatures,) = policy.heads([head], training=False)
@@ -132,7 +130,7 @@ class LogitDistillation(keras.distillation.DistillationLoss):
         return cls(**deserialized(config))
 
 
-def divided(logits: Tensor, temperature: Tensor) -> Tensor:
+def soften(logits: Tensor, temperature: Tensor) -> Tensor:
     """Divides logits by a scalar, or by one temperature per example or token.
 
     Args:

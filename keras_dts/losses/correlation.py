@@ -5,9 +5,10 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from keras_dts.logits import Head, Tensor
-from keras_dts.losses.base import LogitDistillation, divided
-from keras_dts.temperatures.base import Temperatures
+from keras_dts.logits import LogitPair
+from keras_dts.losses.base import LogitDistillation, soften
+from keras_dts.temperatures import Temperatures
+from keras_dts.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -48,7 +49,7 @@ class ClassCorrelation(LogitDistillation):
 
     takes_coarse = False
 
-    def values(self, head: Head, temperatures: Temperatures) -> Tensor:
+    def values(self, head: LogitPair, temperatures: Temperatures) -> Tensor:
         """Returns the batch's value for each of its examples or tokens."""
         teacher, student = rows(head, temperatures)
         apart = ops.matmul(ops.transpose(teacher), teacher) - ops.matmul(
@@ -96,7 +97,7 @@ class BatchCorrelation(LogitDistillation):
 
     takes_coarse = False
 
-    def values(self, head: Head, temperatures: Temperatures) -> Tensor:
+    def values(self, head: LogitPair, temperatures: Temperatures) -> Tensor:
         """Returns the value of each example or token."""
         teacher, student = rows(head, temperatures)
         apart = ops.matmul(teacher, ops.transpose(teacher)) - ops.matmul(
@@ -106,7 +107,7 @@ class BatchCorrelation(LogitDistillation):
         return ops.reshape(value, ops.shape(head.weights))
 
 
-def rows(head: Head, temperatures: Temperatures) -> tuple[Tensor, Tensor]:
+def rows(head: LogitPair, temperatures: Temperatures) -> tuple[Tensor, Tensor]:
     """Returns softened probabilities, one row for each example or token.
 
     Rows that do not count are 0.
@@ -123,7 +124,7 @@ def rows(head: Head, temperatures: Temperatures) -> tuple[Tensor, Tensor]:
     classes = head.student.shape[-1]
     teacher, student = (
         ops.reshape(
-            ops.softmax(divided(logits, temperature)) * counted, (-1, classes)
+            ops.softmax(soften(logits, temperature)) * counted, (-1, classes)
         )
         for logits, temperature in (
             (head.teacher, temperatures.teacher),

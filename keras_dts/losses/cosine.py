@@ -7,11 +7,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.checks import Schedule, check_number
-from keras_dts.logits import Head, Tensor, safe_sqrt
+from keras_dts.logits import LogitPair, safe_sqrt
 from keras_dts.losses.base import LogitDistillation
 from keras_dts.losses.correlation import rows
-from keras_dts.temperatures.base import Temperature, Temperatures
+from keras_dts.temperatures import Temperature, Temperatures
+from keras_dts.types import Tensor
+from keras_dts.utils import Schedule, check_number
 
 # Added to the product of two lengths, as in the published code.
 _EPSILON = 1e-8
@@ -67,7 +68,7 @@ class CosineKD(LogitDistillation):
         check_number("alpha", alpha, low=0.0)
         self.alpha = alpha
 
-    def values(self, head: Head, temperatures: Temperatures) -> Tensor:
+    def values(self, head: LogitPair, temperatures: Temperatures) -> Tensor:
         """Returns the batch's value for each of its examples or tokens."""
         teacher, student = rows(head, temperatures)
         products = ops.sum(teacher * student, axis=0)

@@ -7,11 +7,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.checks import Schedule, check_number
-from keras_dts.logits import Tensor
+from keras_dts.logits import kl
 from keras_dts.losses.base import LogitDistillation
-from keras_dts.losses.kl import kl
-from keras_dts.temperatures.base import Temperature
+from keras_dts.temperatures import Temperature
+from keras_dts.types import Tensor
+from keras_dts.utils import Schedule, check_number
 
 # Stands for the log probability of a class that is left out.
 _NEVER = -1e30

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import keras
 
-from keras_dts.logits import Tensor
+from keras_dts.logits import kl
 from keras_dts.losses.base import LogitDistillation
-from keras_dts.losses.kl import kl
+from keras_dts.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")

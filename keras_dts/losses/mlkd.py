@@ -8,11 +8,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.checks import Schedule, check_choice, check_number
-from keras_dts.logits import Head, Tensor
+from keras_dts.logits import LogitPair
 from keras_dts.losses.correlation import BatchCorrelation, ClassCorrelation
 from keras_dts.losses.kd import KD
-from keras_dts.temperatures.base import Temperature, Temperatures
+from keras_dts.temperatures import Temperature, Temperatures
+from keras_dts.types import Tensor
+from keras_dts.utils import Schedule, check_choice, check_number
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -95,7 +96,7 @@ class MLKD(KD):
         self.temperatures = tuple(temperatures)
         self.share = share
 
-    def values(self, head: Head, temperatures: Temperatures) -> Tensor:
+    def values(self, head: LogitPair, temperatures: Temperatures) -> Tensor:
         """Returns the value of each example or token."""
         answers = [temperatures, *map(_constant, self.temperatures)]
         if self.view == "strong":

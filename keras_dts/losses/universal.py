@@ -5,9 +5,10 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from keras_dts.logits import Head, Tensor
-from keras_dts.losses.base import LogitDistillation, divided
-from keras_dts.temperatures.base import Temperatures
+from keras_dts.logits import LogitPair
+from keras_dts.losses.base import LogitDistillation, soften
+from keras_dts.temperatures import Temperatures
+from keras_dts.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -52,10 +53,10 @@ class UniversalLogitDistillation(LogitDistillation):
     same_classes = False
     takes_coarse = False
 
-    def values(self, head: Head, temperatures: Temperatures) -> Tensor:
+    def values(self, head: LogitPair, temperatures: Temperatures) -> Tensor:
         """Returns the scaled distance of each example or token."""
         teacher, student = (
-            ops.flip(ops.sort(ops.softmax(divided(logits, t)), axis=-1), -1)
+            ops.flip(ops.sort(ops.softmax(soften(logits, t)), axis=-1), -1)
             for logits, t in (
                 (head.teacher, temperatures.teacher),
                 (head.student, temperatures.student),

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_dts._answers import indices, logits_of, names_of
-from keras_dts.checks import check_count
-from keras_dts.plots._figure import legible, new_axes, palette
+from keras_dts.plots.classifiers import indices, logits_of, names_of
+from keras_dts.plots.figure import legible, new_axes, palette
+from keras_dts.utils import check_count
 
 
 def plot_agreement(

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_dts._answers import indices, logits_of, plain, softmax
-from keras_dts.checks import check_count
-from keras_dts.plots._figure import MARKERS, legend, new_axes, palette, tidy
+from keras_dts.plots.classifiers import indices, logits_of, plain, softmax
+from keras_dts.plots.figure import MARKERS, legend, new_axes, palette, tidy
+from keras_dts.utils import check_count
 
 
 class _Bins(NamedTuple):

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keras_dts._answers import plain
-from keras_dts.plots._figure import legend, new_axes, palette, tidy
+from keras_dts.plots.classifiers import plain
+from keras_dts.plots.figure import legend, new_axes, palette, tidy
 from keras_dts.results import Comparison
 
 

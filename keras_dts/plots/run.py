@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_dts.plots._figure import (
+from keras_dts.plots.figure import (
     DASH_DOTTED,
     DASHED,
     DOTTED,

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dts._answers import logits_of, names_of, softmax
-from keras_dts.checks import check_count, check_number
-from keras_dts.plots._figure import MARKERS, legend, new_axes, palette, tidy
+from keras_dts.plots.classifiers import logits_of, names_of, softmax
+from keras_dts.plots.figure import MARKERS, legend, new_axes, palette, tidy
+from keras_dts.utils import check_count, check_number
 
 # The axis ends here, in %: less is no lesson for a student.
 _LEAST = 0.001

@@ -7,12 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.logits import Head, Tensor, deviation
-from keras_dts.temperatures.base import (
-    Temperature,
-    Temperatures,
-    add_scalar,
-)
+from keras_dts.logits import LogitPair, standard_deviation
+from keras_dts.temperatures.base import Temperature, Temperatures, add_scalar
+from keras_dts.types import Tensor
 
 # The shares of the old moving means in the new ones.
 _DISAGREEMENT_MOMENTUM = 0.95
@@ -63,8 +60,10 @@ class AutoTemperature(Temperature):
         self.spread = add_scalar(self, "spread", 1.0)
         self.observed = add_scalar(self, "observed", 0.0)
 
-    def heads(self, heads: list[Head], *, training: bool) -> list[Temperatures]:
-        """Answers every output with the one temperature.
+    def heads(
+        self, heads: list[LogitPair], *, training: bool
+    ) -> list[Temperatures]:
+        """ModelOutputs every output with the one temperature.
 
         The means of the outputs' disagreements and spreads drive it.
         """
@@ -75,10 +74,12 @@ class AutoTemperature(Temperature):
         now = 1.0 + room * ops.clip(warmth, 0.0, 1.0)
         return [Temperatures(now, now, now * now)] * len(heads)
 
-    def _watch(self, heads: list[Head]) -> None:
+    def _watch(self, heads: list[LogitPair]) -> None:
         """Moves the means."""
         disagreement = sum(_disagreement(head) for head in heads) / len(heads)
-        spread = sum(h.mean(deviation(h.teacher)) for h in heads) / len(heads)
+        spread = sum(
+            h.mean(standard_deviation(h.teacher)) for h in heads
+        ) / len(heads)
         # A batch in which nothing counts, or that is broken, tells nothing.
         counts = sum(ops.sum(ops.cast(h.counted, "int32")) for h in heads)
         sums = sum(h.mean(ops.sum(h.teacher + h.student, -1)) for h in heads)
@@ -95,7 +96,7 @@ class AutoTemperature(Temperature):
         self.observed.assign(self.observed + ops.cast(usable, self.dtype))
 
 
-def _disagreement(head: Head) -> Tensor:
+def _disagreement(head: LogitPair) -> Tensor:
     """Returns the share of entries whose most probable classes differ."""
     head.check_same_classes("AutoTemperature")
     differ = ops.not_equal(*(ops.argmax(x, axis=-1) for x in head.ranked))

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 
-from keras_dts.logits import Head, Tensor, wide
+from keras_dts.logits import LogitPair
+from keras_dts.types import Tensor
+from keras_dts.utils import deserialized, loss_dtype
 
 if TYPE_CHECKING:
     from keras_dts.temperatures.dynamic import DynamicTemperature
@@ -46,7 +48,7 @@ class Temperature(keras.layers.Layer):
 
     def __init__(self, **kwargs: Any) -> None:
         # Temperatures multiply float32 logits, whatever the models' policy.
-        kwargs.setdefault("dtype", wide())
+        kwargs.setdefault("dtype", loss_dtype())
         super().__init__(autocast=False, **kwargs)
         self.supports_masking = True
         self.built = True  # Most policies have no shape to wait for.
@@ -78,13 +80,15 @@ class Temperature(keras.layers.Layer):
         Returns:
             `Temperatures(teacher, student, scale)`.
         """
-        head = Head.of_logits(teacher_logits, student_logits, labels, mask)
+        head = LogitPair.of_logits(teacher_logits, student_logits, labels, mask)
         return self.heads([head], training=bool(training))[0]
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """Returns nothing: temperatures have no mask."""
 
-    def heads(self, heads: list[Head], *, training: bool) -> list[Temperatures]:
+    def heads(
+        self, heads: list[LogitPair], *, training: bool
+    ) -> list[Temperatures]:
         """Returns the temperatures for all outputs of one step.
 
         Called once in each training step, also for models with several
@@ -124,7 +128,7 @@ class Temperature(keras.layers.Layer):
 
     def begin_step(
         self, gap: Callable[[], Tensor]
-    ) -> Callable[[Head], Temperatures]:
+    ) -> Callable[[LogitPair], Temperatures]:
         """Begins a training step whose batch comes in parts.
 
         Each part is answered as if it were the batch.
@@ -159,7 +163,7 @@ class Temperature(keras.layers.Layer):
         """Makes the policy that `get_config` described."""
         return cls(**deserialized(config))
 
-    def of(self, head: Head, *, training: bool) -> Temperatures:
+    def of(self, head: LogitPair, *, training: bool) -> Temperatures:
         """Returns the temperatures for one output. Subclasses write this."""
         raise NotImplementedError(
             f"{type(self).__name__} must implement `of` or `heads`."
@@ -184,13 +188,3 @@ def add_scalar(layer: keras.layers.Layer, name: str, value: float) -> Any:
         trainable=False,
         aggregation="mean",
     )
-
-
-def deserialized(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns a configuration with its serialized objects made again."""
-    return {
-        name: keras.saving.deserialize_keras_object(value)
-        if isinstance(value, dict)
-        else value
-        for name, value in config.items()
-    }

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_dts.checks import Schedule
-from keras_dts.logits import Head, Tensor
+from keras_dts.logits import LogitPair
 from keras_dts.temperatures.base import Temperature, Temperatures
 from keras_dts.temperatures.convert import to_policy
+from keras_dts.types import Tensor
+from keras_dts.utils import Schedule
 
 if TYPE_CHECKING:
     from keras_dts.temperatures.dynamic import DynamicTemperature
@@ -44,7 +45,7 @@ class BasedTemperature(Temperature):
         if not self.base.built:
             self.base.build(teacher_logits_shape, student_logits_shape)
 
-    def around(self, head: Head, base: Tensor) -> Temperatures:
+    def around(self, head: LogitPair, base: Tensor) -> Temperatures:
         """Returns the temperatures for one output.
 
         Args:
@@ -54,7 +55,9 @@ class BasedTemperature(Temperature):
         """
         raise NotImplementedError(f"{type(self).__name__} needs `around`.")
 
-    def heads(self, heads: list[Head], *, training: bool) -> list[Temperatures]:
+    def heads(
+        self, heads: list[LogitPair], *, training: bool
+    ) -> list[Temperatures]:
         """Asks the base, and answers each output around that."""
         answers = self.base.heads(heads, training=training)
         return [
@@ -69,7 +72,7 @@ class BasedTemperature(Temperature):
 
     def begin_step(
         self, gap: Callable[[], Tensor]
-    ) -> Callable[[Head], Temperatures]:
+    ) -> Callable[[LogitPair], Temperatures]:
         """Begins the base's step, and answers each part around that."""
         base = self.base.begin_step(gap)
         return lambda head: self.around(head, base(head).student)

@@ -7,9 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.checks import check_number
-from keras_dts.logits import Head, Tensor, wide
+from keras_dts.logits import LogitPair
 from keras_dts.temperatures.base import FLOOR, Temperature, Temperatures
+from keras_dts.types import Tensor
+from keras_dts.utils import check_number, loss_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -65,7 +66,7 @@ class ConsistentTemperature(Temperature):
         self.ratio = ratio
         self.weighted = weighted
 
-    def of(self, head: Head, *, training: bool) -> Temperatures:
+    def of(self, head: LogitPair, *, training: bool) -> Temperatures:
         """Returns the temperatures for one output."""
         head.check_same_classes("ConsistentTemperature")
         teacher = self._temperature(head.teacher)
@@ -91,10 +92,10 @@ class ConsistentTemperature(Temperature):
         }
 
 
-def _target(head: Head) -> Tensor:
+def _target(head: LogitPair) -> Tensor:
     """Returns the labels as probabilities, or the teacher's first choice."""
     if head.labels is not None and not head.has_class_indices:
         return head.labels
     first = ops.argmax(head.teacher, axis=-1)
     indices = head.labels if head.has_class_indices else first
-    return ops.one_hot(indices, head.teacher.shape[-1], dtype=wide())
+    return ops.one_hot(indices, head.teacher.shape[-1], dtype=loss_dtype())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from keras_dts.checks import Schedule, check_number
 from keras_dts.temperatures.auto import AutoTemperature
 from keras_dts.temperatures.base import Temperature
 from keras_dts.temperatures.dynamic import DynamicTemperature
 from keras_dts.temperatures.scheduled import ScheduledTemperature
+from keras_dts.utils import Schedule, check_number
 
 
 def to_policy(

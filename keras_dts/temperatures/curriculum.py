@@ -8,13 +8,10 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from keras_dts.checks import check_number
-from keras_dts.logits import Head, Tensor
-from keras_dts.temperatures.base import (
-    Temperature,
-    Temperatures,
-    add_scalar,
-)
+from keras_dts.logits import LogitPair
+from keras_dts.temperatures.base import Temperature, Temperatures, add_scalar
+from keras_dts.types import Tensor
+from keras_dts.utils import check_number
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -105,7 +102,7 @@ class CurriculumTemperature(Temperature):
         share = min((epoch + 1) / self.epochs, 1.0)
         self.strength.assign(0.5 * (1.0 - math.cos(math.pi * share)))
 
-    def of(self, head: Head, *, training: bool) -> Temperatures:
+    def of(self, head: LogitPair, *, training: bool) -> Temperatures:
         """Returns the temperatures for one output."""
         learned = self.start + self.end * ops.sigmoid(self._theta(head))
         fixed = ops.stop_gradient(learned)
@@ -113,7 +110,7 @@ class CurriculumTemperature(Temperature):
         temperature = fixed - self.strength * (learned - fixed)
         return Temperatures(temperature, temperature, temperature**2)
 
-    def _theta(self, head: Head) -> Tensor:
+    def _theta(self, head: LogitPair) -> Tensor:
         if not self.instance:
             return self.theta.value
         both = [head.teacher, ops.stop_gradient(head.student)]

@@ -7,11 +7,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.checks import Schedule, check_number
-from keras_dts.logits import Head, Tensor
+from keras_dts.logits import LogitPair
 from keras_dts.temperatures.base import FLOOR, Temperature, Temperatures
 from keras_dts.temperatures.based import BasedTemperature
 from keras_dts.temperatures.focus import TokenFocus
+from keras_dts.types import Tensor
+from keras_dts.utils import Schedule, check_number
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -73,7 +74,7 @@ class TokenDifficultyTemperature(BasedTemperature):
         self.strength = strength
         self.focus = focus
 
-    def around(self, head: Head, base: Tensor) -> Temperatures:
+    def around(self, head: LogitPair, base: Tensor) -> Temperatures:
         """Returns the temperatures for one output."""
         head.check_same_classes("TokenDifficultyTemperature")
         difficulty = hellinger(head.teacher, ops.stop_gradient(head.student))

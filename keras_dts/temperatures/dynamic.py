@@ -10,14 +10,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dts.checks import check_choice, check_number
-from keras_dts.logits import Head, Tensor, wide
+from keras_dts.logits import LogitPair
 from keras_dts.temperatures.auto import AutoTemperature
-from keras_dts.temperatures.base import (
-    Temperature,
-    Temperatures,
-    add_scalar,
-)
+from keras_dts.temperatures.base import Temperature, Temperatures, add_scalar
+from keras_dts.types import Tensor
+from keras_dts.utils import check_choice, check_number, loss_dtype
 
 
 def no_scale(gap: Tensor) -> Tensor:
@@ -238,8 +235,10 @@ class DynamicTemperature(Temperature):
         self.temperature.assign(new)
         return new
 
-    def heads(self, heads: list[Head], *, training: bool) -> list[Temperatures]:
-        """Answers every output with the one temperature.
+    def heads(
+        self, heads: list[LogitPair], *, training: bool
+    ) -> list[Temperatures]:
+        """ModelOutputs every output with the one temperature.
 
         The mean of the outputs' gaps drives it.
         """
@@ -259,8 +258,8 @@ class DynamicTemperature(Temperature):
 
     def begin_step(
         self, gap: Callable[[], Tensor]
-    ) -> Callable[[Head], Temperatures]:
-        """Answers every part with the one temperature.
+    ) -> Callable[[LogitPair], Temperatures]:
+        """ModelOutputs every part with the one temperature.
 
         The gap is measured only where there is room for it to change that:
         in a constant there is none.
@@ -280,9 +279,9 @@ class DynamicTemperature(Temperature):
         if self.gap_scale is None:
             return ops.zeros(())
         room = ops.not_equal(self.minimum.value, self.maximum.value)
-        return ops.cond(room, gap, lambda: ops.zeros((), dtype=wide()))
+        return ops.cond(room, gap, lambda: ops.zeros((), dtype=loss_dtype()))
 
-    def _choose(self, heads: list[Head]) -> None:
+    def _choose(self, heads: list[LogitPair]) -> None:
         """Chooses the cosine's height, and the range, if that is wanted."""
         if self.auto is None:
             return

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.checks import check_number
-from keras_dts.logits import Tensor, wide
 from keras_dts.temperatures.base import add_scalar
+from keras_dts.types import Tensor
+from keras_dts.utils import check_number, loss_dtype
 
 # The share of the old mean in the new one, as published.
 _DECAY = 0.99
@@ -62,7 +62,7 @@ class TokenFocus(keras.layers.Layer):
         warmup: float = 0.05,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("dtype", wide())
+        kwargs.setdefault("dtype", loss_dtype())
         super().__init__(autocast=False, **kwargs)
         check_number("tolerance", tolerance, low=0.0, below=1.0)
         check_number("change", change, low=0.0, below=1.0)

@@ -8,9 +8,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.checks import Schedule
-from keras_dts.logits import Head, Tensor
+from keras_dts.logits import LogitPair
 from keras_dts.temperatures.base import FLOOR, Temperature, Temperatures
+from keras_dts.types import Tensor
+from keras_dts.utils import Schedule
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -60,8 +61,10 @@ class ScheduledTemperature(Temperature):
             aggregation="only_first_replica",
         )
 
-    def heads(self, heads: list[Head], *, training: bool) -> list[Temperatures]:
-        """Answers every output with the schedule's temperature."""
+    def heads(
+        self, heads: list[LogitPair], *, training: bool
+    ) -> list[Temperatures]:
+        """ModelOutputs every output with the schedule's temperature."""
         answer = self._now()
         if training:
             self.step.assign(self.step + 1)
@@ -69,8 +72,8 @@ class ScheduledTemperature(Temperature):
 
     def begin_step(
         self, gap: Callable[[], Tensor]
-    ) -> Callable[[Head], Temperatures]:
-        """Answers every part with the schedule's temperature."""
+    ) -> Callable[[LogitPair], Temperatures]:
+        """ModelOutputs every part with the schedule's temperature."""
         answer = self._now()
         self.step.assign(self.step + 1)
         return lambda head: answer

@@ -7,10 +7,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.checks import Schedule
-from keras_dts.logits import Head, Tensor
+from keras_dts.logits import LogitPair
 from keras_dts.temperatures.base import Temperature, Temperatures
 from keras_dts.temperatures.based import BasedTemperature
+from keras_dts.types import Tensor
+from keras_dts.utils import Schedule
 
 # The least share of either model. The published rule has none.
 _SHARE = 0.005
@@ -75,7 +76,7 @@ class SharpnessTemperature(BasedTemperature):
         super().__init__(reference, **kwargs)
         self.fixed_scale = fixed_scale
 
-    def around(self, head: Head, base: Tensor) -> Temperatures:
+    def around(self, head: LogitPair, base: Tensor) -> Temperatures:
         """Returns the temperatures for one output."""
         x = ops.max(head.teacher, axis=-1)
         y = ops.max(head.student, axis=-1)

@@ -7,9 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.checks import check_number
-from keras_dts.logits import Head, Tensor
+from keras_dts.logits import LogitPair
 from keras_dts.temperatures.base import Temperature, Temperatures
+from keras_dts.types import Tensor
+from keras_dts.utils import check_number
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -64,7 +65,7 @@ class CosineSimilarityTemperature(Temperature):
         self.low = low
         self.high = high
 
-    def of(self, head: Head, *, training: bool) -> Temperatures:
+    def of(self, head: LogitPair, *, training: bool) -> Temperatures:
         """Returns the temperatures for one output."""
         head.check_same_classes("CosineSimilarityTemperature")
         teacher = ops.softmax(head.teacher, axis=-1)

@@ -7,10 +7,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.checks import Schedule
-from keras_dts.logits import Head, Tensor, deviation
+from keras_dts.logits import LogitPair, standard_deviation
 from keras_dts.temperatures.base import FLOOR, Temperature, Temperatures
 from keras_dts.temperatures.based import BasedTemperature
+from keras_dts.types import Tensor
+from keras_dts.utils import Schedule
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -58,10 +59,10 @@ class LogitStandardization(BasedTemperature):
     ) -> None:
         super().__init__(base, **kwargs)
 
-    def around(self, head: Head, base: Tensor) -> Temperatures:
+    def around(self, head: LogitPair, base: Tensor) -> Temperatures:
         """Returns the temperatures for one output."""
         teacher, student = (
-            ops.maximum(base * (deviation(logits) + 1e-7), FLOOR)
+            ops.maximum(base * (standard_deviation(logits) + 1e-7), FLOOR)
             for logits in (head.teacher, head.student)
         )
         return Temperatures(teacher, student, base * base)

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.checks import check_number
-from keras_dts.logits import Head
+from keras_dts.logits import LogitPair
 from keras_dts.temperatures.base import Temperature, Temperatures
+from keras_dts.utils import check_number
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -59,7 +59,7 @@ class TransformedTeacher(Temperature):
         self.exponent = exponent
         self.weighted = weighted
 
-    def of(self, head: Head, *, training: bool) -> Temperatures:
+    def of(self, head: LogitPair, *, training: bool) -> Temperatures:
         """Returns the temperatures for one output."""
         one = ops.ones((), dtype=self.compute_dtype)
         scale = one

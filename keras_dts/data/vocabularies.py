@@ -1,0 +1,103 @@
+"""Vocabularies trained on texts, for KerasHub's tokenizers.
+
+The trainers are those of `tokenizers`, which KerasHub brings.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from keras_dts.utils import require
+
+__all__ = ["byte_pairs", "word_pieces"]
+
+WORD_PIECE_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+BYTE_PAIR_SPECIALS = ("<|endoftext|>",)
+
+
+def word_pieces(texts: Iterable[str], size: int) -> list[str]:
+    """Trains a WordPiece vocabulary, as BERT has it, in lower case.
+
+    Args:
+        texts: The texts to train on.
+        size: How many tokens it may have, with `[PAD]`, `[UNK]`, `[CLS]`,
+            `[SEP]` and `[MASK]`, which come first.
+
+    Returns:
+        The tokens in the order of their ids, for
+        `keras_hub.models.BertTokenizer(vocabulary, lowercase=True)`.
+
+    Raises:
+        ImportError: If `tokenizers` is missing.
+
+    Example:
+    >>> from keras_dts import vocabularies
+    >>> pieces = vocabularies.word_pieces(["a spam", "a mail"], size=100)
+    >>> pieces[:5]
+    ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
+    >>> "spam" in pieces
+    True
+
+    Reference:
+        Wu et al., Google's Neural Machine Translation System, arXiv
+        1609.08144, 2016.
+    """
+    (tokenizers,) = require("text", "Vocabularies", "tokenizers")
+    trainer = tokenizers.BertWordPieceTokenizer(
+        lowercase=True, strip_accents=False
+    )
+    _train(trainer, texts, size, WORD_PIECE_SPECIALS)
+    ids = trainer.get_vocab()
+    return sorted(ids, key=ids.__getitem__)
+
+
+def byte_pairs(
+    texts: Iterable[str], size: int
+) -> tuple[dict[str, int], list[str]]:
+    """Trains a byte-pair vocabulary and its merges, as GPT-2 has them.
+
+    Args:
+        texts: The texts to train on.
+        size: How many tokens it may have, with the 256 bytes and
+            `<|endoftext|>`, which comes first.
+
+    Returns:
+        The id of each token, and the merges in their order, for
+        `keras_hub.models.GPT2Tokenizer(vocabulary, merges)`.
+
+    Raises:
+        ImportError: If `tokenizers` is missing.
+
+    Example:
+    >>> from keras_dts import vocabularies
+    >>> ids, merges = vocabularies.byte_pairs(["a fox, a fox"], size=260)
+    >>> ids["<|endoftext|>"], len(ids), len(merges)
+    (0, 260, 3)
+
+    Reference:
+        Sennrich, Haddow and Birch, Neural Machine Translation of Rare Words
+        with Subword Units, arXiv 1508.07909, 2015.
+    """
+    (tokenizers,) = require("text", "Vocabularies", "tokenizers")
+    trainer = tokenizers.ByteLevelBPETokenizer()
+    _train(trainer, texts, size, BYTE_PAIR_SPECIALS)
+    model = json.loads(trainer.to_str())["model"]
+    merges = [
+        merge if isinstance(merge, str) else " ".join(merge)
+        for merge in model["merges"]
+    ]
+    return model["vocab"], merges
+
+
+def _train(
+    trainer: Any, texts: Iterable[str], size: int, specials: tuple[str, ...]
+) -> None:
+    trainer.train_from_iterator(
+        texts,
+        vocab_size=size,
+        min_frequency=1,
+        special_tokens=list(specials),
+        show_progress=False,
+    )

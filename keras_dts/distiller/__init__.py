@@ -1,0 +1,7 @@
+"""The distiller."""
+
+from keras_dts.distiller.distiller import Distiller
+
+__all__ = [
+    "Distiller",
+]

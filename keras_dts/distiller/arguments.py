@@ -1,0 +1,124 @@
+"""Reads and checks the distiller's arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_dts.losses import KD
+from keras_dts.utils import check_weight
+
+
+def check_models(teacher: Any, student: Any) -> None:
+    """Raises a `ValueError` unless they are two Keras models.
+
+    Their `class_names`, which a user may have set, must not differ.
+    """
+    for name, model in (("teacher", teacher), ("student", student)):
+        if not isinstance(model, keras.Model):
+            raise ValueError(
+                f"`{name}` must be a `keras.Model`. Received: {model!r} of "
+                f"type {type(model).__name__}"
+            )
+    if teacher is student:
+        raise ValueError(
+            "`teacher` and `student` must be two models: what a model learns "
+            f"from itself is nothing. Received: {teacher.name!r} as both"
+        )
+    theirs, ours = (
+        list(getattr(model, "class_names", None) or [])
+        for model in (teacher, student)
+    )
+    if theirs and ours and theirs != ours:
+        raise ValueError(
+            "`teacher` and `student` must have the same `class_names` in the "
+            f"same order. Received: {theirs} of the teacher and {ours} of the "
+            "student"
+        )
+
+
+def to_entries(losses: Any) -> list[Any]:
+    """Returns `distillation_losses` as a list with one entry a term.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if losses is None:
+        return [KD()]
+    if isinstance(losses, (list, tuple)) and len(losses) > 0:
+        return [list(losses)] if None in losses else list(losses)
+    if isinstance(losses, (list, tuple)):
+        raise ValueError(
+            "`distillation_losses` must hold at least one loss. Received: "
+            f"distillation_losses={losses!r}"
+        )
+    return [losses]
+
+
+def to_loss_weights(weights: Any, entries: list[Any]) -> list[Any]:
+    """Returns a weight, number or schedule, for each entry.
+
+    Raises:
+        ValueError: If a weight is negative, or there are too many or few.
+    """
+    if weights is None:
+        return [1.0] * len(entries)
+    if not isinstance(weights, (list, tuple)):
+        weights = [weights]
+    if len(weights) != len(entries):
+        raise ValueError(
+            "`distillation_loss_weights` must have one weight for each of "
+            f"the {len(entries)} `distillation_losses`. Received: "
+            f"distillation_loss_weights={weights!r}"
+        )
+    for weight in weights:
+        check_weight("distillation_loss_weights", weight)
+    return list(weights)
+
+
+def to_pair(from_logits: Any) -> tuple[Any, Any]:
+    """Returns `from_logits` for the teacher and for the student.
+
+    Raises:
+        ValueError: If it is neither "auto", a bool, nor a pair of them.
+    """
+    pair = from_logits
+    if not isinstance(from_logits, (list, tuple)):
+        pair = (from_logits, from_logits)
+    if len(pair) != 2 or not all(
+        p == "auto" or isinstance(p, bool) for p in pair
+    ):
+        raise ValueError(
+            '`from_logits` must be "auto", True, False, or a pair of them '
+            f"(teacher, student). Received: from_logits={from_logits!r}"
+        )
+    return pair[0], pair[1]
+
+
+def to_metrics(metrics: Any, taken: list[str]) -> list[keras.metrics.Metric]:
+    """Returns `distillation_metrics` as a list.
+
+    Args:
+        metrics: What came.
+        taken: Names that the logs use for something else.
+
+    Raises:
+        ValueError: If it is no list of metrics, or names occur twice.
+    """
+    if metrics is None:
+        return []
+    if not isinstance(metrics, (list, tuple)) or not all(
+        isinstance(metric, keras.metrics.Metric) for metric in metrics
+    ):
+        raise ValueError(
+            "`distillation_metrics` must be a list of `keras.metrics.Metric`. "
+            f"Received: distillation_metrics={metrics!r}"
+        )
+    names = [metric.name for metric in metrics]
+    if len({*names, *taken}) < len(names) + len(taken):
+        raise ValueError(
+            "`distillation_metrics` must have names of their own, other than "
+            f"{', '.join(taken)}. Received: {', '.join(names)}"
+        )
+    return list(metrics)

@@ -1,0 +1,144 @@
+"""What a distiller writes down: its configuration, and who its teacher is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_dts.utils import deserialize, fingerprint, serialize
+
+# The constructor's arguments that hold objects.
+_SERIALIZED = (
+    "teacher",
+    "student",
+    "distillation_losses",
+    "distillation_loss_weights",
+    "student_loss_weight",
+    "temperature",
+    "teacher_inputs",
+    "student_inputs",
+)
+
+
+class Checkpoints(keras.Model):
+    """How a distiller is saved: whole, or without its teacher.
+
+    `save` is complete. `save_weights`, which Keras's callbacks call, leaves
+    the teacher's weights out and keeps its fingerprint.
+    """
+
+    # Attributes that Keras's saving shall not find.
+    _hidden: frozenset[str] | set[str] = frozenset()
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments, serialized."""
+        return {
+            **{
+                k: v
+                for k, v in super().get_config().items()
+                if k in ("name", "trainable", "dtype")
+            },
+            **{name: serialize(getattr(self, name)) for name in _SERIALIZED},
+            "from_logits": self._reader.from_logits,
+            "chunk_size": self._chunks.chunk_size,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> Checkpoints:
+        """Makes the distiller that `get_config` described."""
+        config = dict(config)
+        for name in _SERIALIZED:
+            config[name] = deserialize(config[name], custom_objects)
+        return cls(**config)
+
+    def get_build_config(self) -> dict[str, Any]:
+        """Returns the shapes that the projectors were built with."""
+        return {
+            "projectors": [
+                p.get_build_config() for t in self.terms for p in t.projectors
+            ]
+        }
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Builds the projectors, so that their weights can be loaded."""
+        projectors = [p for term in self.terms for p in term.projectors]
+        for projector, shapes in zip(
+            projectors, config["projectors"], strict=True
+        ):
+            if shapes and not projector.built:
+                projector.build_from_config(shapes)
+        self.built = True
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns the arguments of `compile`, serialized."""
+        config = super().get_compile_config()
+        if config:
+            config["distillation_metrics"] = serialize(
+                self._head_metrics.metrics
+            )
+        return config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles as `get_compile_config` described."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built and self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
+
+    def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves all weights but the teacher's, and who the teacher was."""
+        with self._without_teacher():
+            super().save_weights(filepath, *args, **kwargs)
+
+    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Loads what `save_weights` saved.
+
+        Raises:
+            ValueError: If it was saved with another teacher.
+        """
+        if self.optimizer is not None and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        with self._without_teacher():
+            super().load_weights(filepath, *args, **kwargs)
+
+    @contextlib.contextmanager
+    def _without_teacher(self) -> Iterator[None]:
+        self._hidden = {"teacher", "layers"}  # both lead to the teacher
+        try:
+            yield
+        finally:
+            self._hidden = set()
+
+    def __dir__(self) -> list[str]:
+        """Lists the attributes; Keras saves the state of those it finds."""
+        return sorted(set(super().__dir__()) - self._hidden)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves the distiller's own state."""
+        super().save_own_variables(store)
+        if self._hidden:
+            store["teacher"] = fingerprint(self.teacher)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads the distiller's own state.
+
+        Raises:
+            ValueError: If it was saved with another teacher.
+        """
+        values = {key: store[key] for key in store.keys()}  # noqa: SIM118
+        saved = values.pop("teacher", None)
+        if saved is not None and not np.array_equal(
+            saved, fingerprint(self.teacher)
+        ):
+            # Keras would go on to load the rest, and raise then.
+            self._hidden = set(super().__dir__())
+            raise ValueError(
+                "`teacher` must be the one that these weights were trained "
+                f"with. Received: {self.teacher.name!r}, whose weights differ"
+            )
+        super().load_own_variables(values)

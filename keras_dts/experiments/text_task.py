@@ -1,0 +1,280 @@
+"""The command's text tasks: mails to classify, and a language model.
+
+A BERT-style teacher learns from all mails which ones are spam, a GPT-2-style
+one learns to go on with passages of old speeches. A smaller student of the
+same kind sees a part of the texts. All of them read raw strings.
+
+The settings were written down once, and not tuned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_dts.data import byte_pairs, load, load_corpus, word_pieces
+from keras_dts.experiments.task import Task, stratified
+
+
+@dataclass(frozen=True)
+class Size:
+    """Holds the size of a transformer.
+
+    Args:
+        layers: Its layers.
+        width: The width of its states, a multiple of `heads`.
+        heads: Its attention heads.
+    """
+
+    layers: int
+    width: int
+    heads: int
+
+
+@dataclass(frozen=True)
+class TextSetting:
+    """Holds all that a demo on texts fixes before it starts.
+
+    DTS begins at twice `temperature` and ends at it.
+
+    Args:
+        data: A name of `keras_dts.data.load`, or of `load_corpus` for a
+            language model.
+        language_model: Whether to train language models, not classifiers.
+        vocabulary: How many tokens the tokenizer has. It is trained on the
+            training texts.
+        length: How many tokens of a text are read.
+        teacher: The size of the teacher.
+        teacher_share: The part of the training texts that the teacher sees.
+        teacher_epochs: Its epochs.
+        teacher_rate: Its first learning rate; a cosine takes it to 0.
+        teacher_batch: Its batch size.
+        student: The size of the students.
+        student_share: The part of the training texts that the students see.
+        student_epochs: Epochs of each student.
+        student_rate: Their first learning rate; a cosine takes it to 0.
+        student_batch: Their batch size.
+        test_share: The part of the test texts that is used.
+        temperature: The constant temperature of KD.
+        student_loss_weight: The weight of the labels where there is a teacher.
+    """
+
+    data: str
+    language_model: bool
+    vocabulary: int
+    length: int
+    teacher: Size
+    teacher_share: float
+    teacher_epochs: int
+    teacher_rate: float
+    teacher_batch: int
+    student: Size
+    student_share: float
+    student_epochs: int
+    student_rate: float
+    student_batch: int
+    test_share: float = 1.0
+    temperature: float = 4.0
+    student_loss_weight: float = 0.1
+
+    def task(self) -> TextTask:
+        """Loads the data, and trains the tokenizer.
+
+        Returns:
+            The task of this setting.
+        """
+        return LanguageTask(self) if self.language_model else MailTask(self)
+
+
+TEXT_SETTINGS = {
+    "text": TextSetting(
+        data="spam_assassin",
+        language_model=False,
+        vocabulary=4_000,
+        length=128,
+        teacher=Size(layers=2, width=64, heads=4),
+        teacher_share=1.0,
+        teacher_epochs=4,
+        teacher_rate=0.001,
+        teacher_batch=32,
+        student=Size(layers=1, width=8, heads=2),
+        student_share=0.1,
+        student_epochs=15,
+        student_rate=0.003,
+        student_batch=32,
+    ),
+    "lm": TextSetting(
+        data="state_of_the_union",
+        language_model=True,
+        vocabulary=1_000,
+        length=64,
+        teacher=Size(layers=2, width=96, heads=4),
+        teacher_share=0.5,
+        teacher_epochs=4,
+        teacher_rate=0.002,
+        teacher_batch=32,
+        student=Size(layers=1, width=32, heads=2),
+        student_share=0.05,
+        student_epochs=8,
+        student_rate=0.004,
+        student_batch=16,
+        test_share=0.3,
+        temperature=1.0,
+    ),
+}
+
+
+class TextTask(Task):
+    """A teacher and students of texts.
+
+    Args:
+        setting: The setting.
+        teacher_train: What the teacher learns from: texts, and labels if
+            there are some.
+        train: What the students learn from, in the same form.
+        test: What they are tested on, in the same form.
+    """
+
+    unit = "texts"
+
+    def __init__(
+        self,
+        setting: TextSetting,
+        teacher_train: tuple[Any, ...],
+        train: tuple[Any, ...],
+        test: tuple[Any, ...],
+    ) -> None:
+        super().__init__(setting, train, test, len(teacher_train[0]))
+        self._teacher_train = teacher_train
+
+    def make(self, size: Size, name: str) -> keras.Model:
+        """Returns a new model."""
+        raise NotImplementedError
+
+    def teacher_data(self) -> tuple[Any, ...]:
+        """Returns what the teacher learns from."""
+        return self._teacher_train
+
+    def make_teacher(self) -> keras.Model:
+        """Returns a new teacher."""
+        return self.make(self.setting.teacher, "teacher")
+
+    def make_student(self) -> keras.Model:
+        """Returns a new student."""
+        return self.make(self.setting.student, "student")
+
+    def compile_for(self, model: keras.Model, rate: float, steps: int) -> None:
+        """Compiles a model with Adam, whose rate falls to 0 along a cosine."""
+        schedule = keras.optimizers.schedules.CosineDecay(rate, steps)
+        model.compile(
+            keras.optimizers.Adam(schedule),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            weighted_metrics=[self._metric()],
+        )
+
+    def _metric(self) -> keras.metrics.Metric:
+        return keras.metrics.SparseCategoricalAccuracy(name=self.metric)
+
+
+class MailTask(TextTask):
+    """BERT-style classifiers of texts."""
+
+    unit = "mails"
+
+    def __init__(self, setting: TextSetting) -> None:
+        from keras_hub import models
+
+        splits = load(setting.data)
+        train = splits.x_train, splits.y_train
+        super().__init__(
+            setting,
+            _part(*train, setting.teacher_share),
+            _part(*train, setting.student_share),
+            _part(splits.x_test, splits.y_test, setting.test_share),
+        )
+        self._classes = splits.num_classes
+        pieces = word_pieces(splits.x_train, setting.vocabulary)
+        self._tokenizer = models.BertTokenizer(pieces, lowercase=True)
+
+    def make(self, size: Size, name: str) -> keras.Model:
+        """Returns a new classifier."""
+        from keras_hub import models
+
+        length = self.setting.length
+        return models.BertTextClassifier(
+            models.BertBackbone(**_sizes(size, self._tokenizer, length)),
+            num_classes=self._classes,
+            preprocessor=models.BertTextClassifierPreprocessor(
+                self._tokenizer, sequence_length=length
+            ),
+            name=name,
+        )
+
+
+class LanguageTask(TextTask):
+    """GPT-2-style language models."""
+
+    unit = "passages"
+    metric = "perplexity"
+
+    def __init__(self, setting: TextSetting) -> None:
+        from keras_hub import models
+
+        corpus = load_corpus(setting.data)
+        rng = np.random.default_rng(0)
+        train, test = (
+            rng.permutation(corpus.train),
+            rng.permutation(corpus.test),
+        )
+        super().__init__(
+            setting,
+            (_first(train, setting.teacher_share),),
+            (_first(train, setting.student_share),),
+            (_first(test, setting.test_share),),
+        )
+        pairs = byte_pairs(corpus.train, setting.vocabulary)
+        self._tokenizer = models.GPT2Tokenizer(*pairs)
+
+    def make(self, size: Size, name: str) -> keras.Model:
+        """Returns a new language model."""
+        from keras_hub import models
+
+        length = self.setting.length
+        return models.GPT2CausalLM(
+            models.GPT2Backbone(**_sizes(size, self._tokenizer, length)),
+            preprocessor=models.GPT2CausalLMPreprocessor(
+                self._tokenizer, sequence_length=length
+            ),
+            name=name,
+        )
+
+    def _metric(self) -> keras.metrics.Metric:
+        from keras_hub.metrics import Perplexity
+
+        return Perplexity(from_logits=True, name=self.metric)
+
+
+def _part(texts: Any, labels: Any, share: float) -> tuple[Any, Any]:
+    """Returns a part of each class."""
+    part = stratified(labels, share)
+    return texts[part], labels[part]
+
+
+def _first(texts: Any, share: float) -> Any:
+    return texts[: max(1, round(share * len(texts)))]
+
+
+def _sizes(size: Size, tokenizer: Any, length: int) -> dict[str, Any]:
+    """Returns the arguments of a backbone."""
+    return {
+        "vocabulary_size": tokenizer.vocabulary_size(),
+        "num_layers": size.layers,
+        "num_heads": size.heads,
+        "hidden_dim": size.width,
+        "intermediate_dim": 4 * size.width,
+        "max_sequence_length": length,
+        "dropout": 0.1,
+    }

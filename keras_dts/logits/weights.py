@@ -1,0 +1,124 @@
+"""Masks and sample weights become one weight for each entry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_dts.types import Tensor
+from keras_dts.utils import loss_dtype, same_shape, show, static_shape
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Reduces values to `sum(weight * value) / count(weight != 0)`.
+
+    Entries of weight 0 count nowhere, whatever their value. With weights of
+    0 and 1 this is the mean over the entries that count, so that padding
+    changes nothing. Where no entry counts the result is 0.
+
+    Args:
+        values: Shape `(batch, ...)`.
+        weights: Of the same shape.
+
+    Returns:
+        A scalar.
+    """
+    counts = ops.not_equal(weights, 0)
+    total = ops.sum(ops.where(counts, values * weights, 0.0))
+    count = ops.sum(ops.cast(counts, values.dtype))
+    return total / ops.maximum(count, 1.0)
+
+
+@keras.saving.register_keras_serializable(package="keras_dts")
+class EntryWeights(keras.layers.Layer):
+    """Turns sample weights and Keras's mask into one weight per entry.
+
+    A layer, because layers are what Keras hands its masks to.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(dtype=loss_dtype(), autocast=False, **kwargs)
+        self.supports_masking = True
+
+    def call(
+        self,
+        outputs: Tensor,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        outputs_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Returns weights of shape `(batch, ...)` for `(batch, ..., classes)`.
+
+        Keras fills in `mask` when there is one tensor argument and
+        `outputs_mask` when there are two.
+        """
+        weights = ops.ones(ops.shape(outputs)[:-1], dtype=loss_dtype())
+        mask = outputs_mask if mask is None else mask
+        if mask is not None:
+            weights = weights * ops.cast(mask, loss_dtype())
+        if sample_weight is not None:
+            weights = weights * broadcast_weights(sample_weight, weights)
+        return weights
+
+
+@keras.saving.register_keras_serializable(package="keras_dts")
+class TokenMask(keras.layers.Layer):
+    """Makes tokens of weight 0 masked ones, which Keras's losses leave out.
+
+    A weight alone would leave them in the number that a loss divides by, so
+    that padding would change it. A layer, because layers are what Keras takes
+    masks from.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(dtype=loss_dtype(), autocast=False, **kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs: tuple[Tensor, Tensor]) -> Tensor:
+        """Returns the outputs, the first of `(outputs, weights)`."""
+        return ops.copy(inputs[0])
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Tensor:
+        """Returns which tokens count, shape `(batch, ...)`."""
+        outputs, weights = inputs
+        entries = ops.zeros(ops.shape(outputs)[:-1], dtype=loss_dtype())
+        counted = ops.not_equal(broadcast_weights(weights, entries), 0)
+        before = previous_mask and previous_mask[0]
+        if before is None:
+            return counted
+        return ops.logical_and(counted, ops.cast(before, "bool"))
+
+
+def check_sample_weight(sample_weight: Tensor, wanted: Any) -> None:
+    """Raises unless `sample_weight` has a value for each entry.
+
+    Args:
+        sample_weight: The user's weights.
+        wanted: The shape of the entries, `(batch, ...)`.
+
+    Raises:
+        ValueError: If it has not.
+    """
+    shape, wanted = static_shape(sample_weight), tuple(wanted)
+    extra = shape[len(wanted) :]
+    if any(n != 1 for n in extra) or not same_shape(
+        shape[: len(wanted)], wanted[: len(shape)]
+    ):
+        raise ValueError(
+            "`sample_weight` must have one value for each example or token, "
+            f"shape {show(wanted)}. Received: "
+            f"sample_weight.shape={show(shape)}"
+        )
+
+
+def broadcast_weights(sample_weight: Tensor, entries: Tensor) -> Tensor:
+    """Gives `sample_weight` the rank of `entries`, so that it broadcasts."""
+    check_sample_weight(sample_weight, entries.shape)
+    sample_weight = ops.cast(sample_weight, loss_dtype())
+    while len(sample_weight.shape) > len(entries.shape):
+        sample_weight = ops.squeeze(sample_weight, axis=-1)
+    while len(sample_weight.shape) < len(entries.shape):
+        sample_weight = ops.expand_dims(sample_weight, axis=-1)
+    return sample_weight

@@ -1,0 +1,103 @@
+"""What classifiers answer, for those who look at them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+
+from keras_dts.distiller import Distiller
+from keras_dts.logits import gives_logits, read_labels, to_logits
+
+
+def logits_of(
+    name: str, model: keras.Model, x: Any, from_logits: bool | str
+) -> npt.NDArray[Any]:
+    """Returns a model's logits, float64, shape `(batch, classes)`.
+
+    Args:
+        name: The model's name among the arguments, for the message.
+        model: The model.
+        x: Its inputs.
+        from_logits: Whether it answers with logits, or `"auto"`.
+
+    Raises:
+        ValueError: If it does not answer with one row of classes.
+    """
+    if isinstance(model, Distiller):
+        model = model.student  # whose softmax, if any, can be found
+    outputs = keras.tree.flatten(model.predict(x, verbose=0))
+    if len(outputs) != 1 or np.ndim(outputs[0]) != 2:
+        shapes = [np.shape(output) for output in outputs]
+        raise ValueError(
+            f"`{name}` must be a classifier that answers with one output of "
+            f"shape (batch, classes). Received: {model.name!r}, which answers "
+            f"with {shapes}"
+        )
+    is_logits = gives_logits(model, 0, from_logits)
+    logits = to_logits(outputs[0], from_logits=is_logits)
+    return np.asarray(ops.convert_to_numpy(logits), "float64")
+
+
+def softmax(logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Returns the probabilities of logits, over the last axis."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    probabilities: npt.NDArray[Any] = powers / powers.sum(
+        axis=-1, keepdims=True
+    )
+    return probabilities
+
+
+def indices(y: Any, answers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Returns labels as class indices, shape `(batch,)`.
+
+    Args:
+        y: The labels, as `fit` takes them.
+        answers: What they are the labels of, shape `(batch, classes)`.
+
+    Raises:
+        ValueError: If they do not fit.
+    """
+    y = np.asarray(y)
+    if len(y) != len(answers):
+        raise ValueError(
+            "`y` must have a label for each example. Received: "
+            f"{len(y)} labels, {len(answers)} examples"
+        )
+    given, outputs = (
+        ops.convert_to_tensor(a, dtype="float32") for a in (y, answers)
+    )
+    labels, bad, _ = read_labels(given, outputs, ignore=None)
+    if np.any(ops.convert_to_numpy(bad)):
+        raise ValueError(
+            "The class indices in `y` must be at least 0 and less than the "
+            f"number of classes, {answers.shape[-1]}. Received: indices from "
+            f"{y.min()} to {y.max()}"
+        )
+    read: npt.NDArray[Any] = ops.convert_to_numpy(labels)
+    return read.argmax(axis=-1) if read.ndim > 1 else read
+
+
+def names_of(classes: int, class_names: Sequence[str] | None) -> list[str]:
+    """Returns a name for each class.
+
+    Raises:
+        ValueError: If there is another number of names.
+    """
+    if class_names is None:
+        return [str(i) for i in range(classes)]
+    if len(class_names) != classes:
+        raise ValueError(
+            f"`class_names` must name each of the {classes} classes. "
+            f"Received: {len(class_names)} names"
+        )
+    return [plain(name) for name in class_names]
+
+
+def plain(text: Any) -> str:
+    """Returns a user's text for Matplotlib, where `$` begins a formula."""
+    return str(text).replace("$", r"\$")

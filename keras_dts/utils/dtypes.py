@@ -1,0 +1,21 @@
+"""The dtype that losses are computed in."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from keras_dts.types import Tensor
+
+
+def loss_dtype() -> str:
+    """Returns the dtype of losses: float32 at least.
+
+    It does not depend on the dtype that the models compute in.
+    """
+    return "float64" if keras.config.floatx() == "float64" else "float32"
+
+
+def to_loss_dtype(outputs: Tensor) -> Tensor:
+    """Casts a model's outputs to the dtype that losses are computed in."""
+    return ops.cast(outputs, loss_dtype())

@@ -1,0 +1,22 @@
+"""Keras's own losses, before they reduce."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_dts.types import Tensor
+
+
+def unreduced(function: Any, teacher: Tensor, student: Tensor) -> Tensor:
+    """Returns a Keras loss before its reduction, one value per example.
+
+    Args:
+        function: A `keras.losses.Loss`, or a function of two tensors.
+        teacher: Shape `(batch, ...)`.
+        student: Of the same shape.
+    """
+    if isinstance(function, keras.losses.Loss):
+        return function.call(teacher, student)
+    return function(teacher, student)

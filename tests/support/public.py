@@ -1,0 +1,18 @@
+"""The public names of the package."""
+
+import importlib
+
+MODULES = (
+    "keras_dts",
+    "keras_dts.callbacks",
+    "keras_dts.data",
+    "keras_dts.losses",
+    "keras_dts.metrics",
+    "keras_dts.plots",
+    "keras_dts.temperatures",
+)
+PUBLIC = [
+    (module, name)
+    for module in MODULES
+    for name in importlib.import_module(module).__all__
+]
