@@ -1,9 +1,11 @@
 """The outputs of both models as logits that can be compared."""
 
 from keras_dts.logits.convert import (
+    from_stored_logits,
     gives_logits,
     gives_probabilities,
     to_logits,
+    to_stored_logits,
 )
 from keras_dts.logits.divergence import kl
 from keras_dts.logits.labels import are_indices, read_labels, to_labels
@@ -27,6 +29,7 @@ __all__ = [
     "check_sample_weight",
     "coarse_head",
     "cross_entropy",
+    "from_stored_logits",
     "gives_logits",
     "gives_probabilities",
     "kl",
@@ -35,6 +38,7 @@ __all__ = [
     "standard_deviation",
     "to_labels",
     "to_logits",
+    "to_stored_logits",
     "top_classes",
     "weighted_mean",
 ]

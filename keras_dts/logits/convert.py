@@ -39,6 +39,44 @@ def to_logits(outputs: Tensor, *, from_logits: bool) -> Tensor:
     return ops.log(ops.maximum(outputs, _TINY))
 
 
+def to_stored_logits(outputs: Tensor, *, from_logits: bool) -> Tensor:
+    """Returns logits of the shape of a model's output, as a cache stores them.
+
+    Args:
+        outputs: Logits or probabilities, shape `(batch, ..., classes)`.
+        from_logits: Whether `outputs` are logits.
+
+    Returns:
+        Logits of the shape of `outputs`, float32 or wider; of a single
+        probability its log odds.
+    """
+    outputs = to_loss_dtype(outputs)
+    if from_logits:
+        return outputs
+    log_probs = ops.log(ops.maximum(outputs, _TINY))
+    if outputs.shape[-1] > 1:
+        return log_probs
+    return log_probs - ops.log(ops.maximum(1.0 - outputs, _TINY))
+
+
+def from_stored_logits(logits: Tensor, *, from_logits: bool) -> Tensor:
+    """Returns a model's output: the inverse of `to_stored_logits`.
+
+    Args:
+        logits: What `to_stored_logits` returned.
+        from_logits: Whether the model's output is logits.
+
+    Returns:
+        The output, float32 or wider.
+    """
+    logits = to_loss_dtype(logits)
+    if from_logits:
+        return logits
+    if logits.shape[-1] > 1:
+        return ops.exp(logits)
+    return ops.sigmoid(logits)
+
+
 def gives_logits(model: keras.Model, index: int, said: bool | str) -> bool:
     """Says whether an output of a model is to be read as logits.
 
