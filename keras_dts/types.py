@@ -20,6 +20,50 @@ class ModelOutputs(NamedTuple):
     features: dict[str, Any]
 
 
+class TeacherOutputs(NamedTuple):
+    """The teacher's outputs for one batch, wherever they come from.
+
+    Attributes:
+        outputs: What the teacher returns: a tensor, list, tuple or dictionary
+            of tensors of shape `(batch, ..., classes)`; or `HiddenStates`.
+        features: The outputs of layers, by their path.
+        classes: `None`, or for each output `None` or the classes of top-k log
+            probabilities, int32, shape `(batch, ..., k)`.
+        overlap: `None`, or 1 where both models have a position to compare,
+            else 0, float32, shape `(batch, length)`.
+    """
+
+    outputs: Any
+    features: dict[str, Any]
+    classes: list[Tensor | None] | None = None
+    overlap: Tensor | None = None
+
+
+class Batch(NamedTuple):
+    """A step's inputs, with the teacher's outputs for them.
+
+    Attributes:
+        inputs: The `x` of the batch. The first field, because Keras takes the
+            batch size from the first tensor.
+        teacher: The teacher's outputs.
+    """
+
+    inputs: Any
+    teacher: TeacherOutputs
+
+
+class ChunkableBatch(NamedTuple):
+    """A step's inputs whose logits are computed chunk by chunk.
+
+    Attributes:
+        inputs: The `x` of the batch.
+        teacher: The teacher's hidden states, or its cached logits.
+    """
+
+    inputs: Any
+    teacher: TeacherOutputs
+
+
 class HiddenStates(NamedTuple):
     """What a split model returns in the place of its output.
 

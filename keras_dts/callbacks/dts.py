@@ -90,7 +90,11 @@ class DTS(keras.callbacks.Callback):
 
     def _policy(self) -> DynamicTemperature:
         given = getattr(self.model, "temperature", None)
-        policy = given.driven() if isinstance(given, Temperature) else None
+        policy = (
+            given.dynamic_temperature()
+            if isinstance(given, Temperature)
+            else None
+        )
         if policy is None:
             raise ValueError(
                 "`DTS` drives the `DynamicTemperature` of a "

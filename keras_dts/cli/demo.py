@@ -14,8 +14,7 @@ import keras
 
 from keras_dts import plots
 from keras_dts.distiller import Distiller
-from keras_dts.experiments import Method
-from keras_dts.experiments import task as tasks
+from keras_dts.experiments import Method, task as tasks
 from keras_dts.results import Comparison
 from keras_dts.temperatures import DynamicTemperature
 

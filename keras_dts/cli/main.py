@@ -18,8 +18,7 @@ import keras
 
 from keras_dts import plots
 from keras_dts.cli import demo, info
-from keras_dts.experiments import METHODS, TEXT_SETTINGS
-from keras_dts.experiments import task as tasks
+from keras_dts.experiments import METHODS, TEXT_SETTINGS, task as tasks
 from keras_dts.utils import __version__
 from keras_dts_command import BACKENDS
 

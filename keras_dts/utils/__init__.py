@@ -10,11 +10,12 @@ from keras_dts.utils.checks import (
 from keras_dts.utils.dtypes import loss_dtype, to_loss_dtype
 from keras_dts.utils.files import write_text
 from keras_dts.utils.fingerprint import fingerprint
-from keras_dts.utils.keras_losses import unreduced
+from keras_dts.utils.keras_losses import is_keras_loss, unreduced
 from keras_dts.utils.optional import require, require_matplotlib
 from keras_dts.utils.progress import EpochBar, say
 from keras_dts.utils.serialization import deserialize, deserialized, serialize
 from keras_dts.utils.shapes import same_shape, show, static_shape
+from keras_dts.utils.structure import per_output, per_output_strictly, repack
 from keras_dts.utils.versions import __version__, versions
 
 __all__ = [
@@ -28,7 +29,11 @@ __all__ = [
     "deserialize",
     "deserialized",
     "fingerprint",
+    "is_keras_loss",
     "loss_dtype",
+    "per_output",
+    "per_output_strictly",
+    "repack",
     "require",
     "require_matplotlib",
     "same_shape",

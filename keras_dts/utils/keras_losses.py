@@ -20,3 +20,16 @@ def unreduced(function: Any, teacher: Tensor, student: Tensor) -> Tensor:
     if isinstance(function, keras.losses.Loss):
         return function.call(teacher, student)
     return function(teacher, student)
+
+
+def is_keras_loss(loss: Any, kind: Any) -> bool:
+    """Says whether a loss computes what a class of Keras's computes.
+
+    Args:
+        loss: The loss.
+        kind: The class; a subclass with a `compute_loss` of its own does not
+            count.
+    """
+    return isinstance(loss, kind) and (
+        type(loss).compute_loss is kind.compute_loss
+    )

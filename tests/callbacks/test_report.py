@@ -184,7 +184,7 @@ class Unsaid(keras_dts.temperatures.Temperature):
         super().__init__()
         self.value = value
 
-    def of(self, head, *, training):
+    def temperatures(self, pair):
         value = keras.ops.convert_to_tensor(self.value)
         return keras_dts.temperatures.Temperatures(value, value, value * value)
 

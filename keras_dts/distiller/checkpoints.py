@@ -1,7 +1,8 @@
-"""What a distiller writes down: its configuration, and who its teacher is."""
+"""Saves and loads a distiller: whole, or without its teacher."""
 
 from __future__ import annotations
 
+import abc
 import contextlib
 from collections.abc import Iterator
 from typing import Any
@@ -24,33 +25,49 @@ _SERIALIZED = (
 )
 
 
-class Checkpoints(keras.Model):
-    """How a distiller is saved: whole, or without its teacher.
+class CheckpointedModel(keras.Model, abc.ABC):
+    """A model that is saved whole, or without its teacher.
 
     `save` is complete. `save_weights`, which Keras's callbacks call, leaves
     the teacher's weights out and keeps its fingerprint.
+
+    A subclass has the arguments of its constructor as attributes, and
+    implements the properties below.
     """
+
+    teacher: keras.Model
 
     # Attributes that Keras's saving shall not find.
     _hidden: frozenset[str] | set[str] = frozenset()
 
+    @property
+    @abc.abstractmethod
+    def plain_config(self) -> dict[str, Any]:
+        """The arguments of the constructor that hold no objects."""
+
+    @property
+    @abc.abstractmethod
+    def projectors(self) -> list[Any]:
+        """The layers that are built by the shapes of features."""
+
+    @property
+    @abc.abstractmethod
+    def distillation_metrics(self) -> list[Any]:
+        """The metrics that `compile` got as `distillation_metrics`."""
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, serialized."""
+        config = super().get_config()
         return {
-            **{
-                k: v
-                for k, v in super().get_config().items()
-                if k in ("name", "trainable", "dtype")
-            },
+            **{k: config[k] for k in ("name", "trainable", "dtype")},
             **{name: serialize(getattr(self, name)) for name in _SERIALIZED},
-            "from_logits": self._reader.from_logits,
-            "chunk_size": self._chunks.chunk_size,
+            **self.plain_config,
         }
 
     @classmethod
     def from_config(
         cls, config: dict[str, Any], custom_objects: Any = None
-    ) -> Checkpoints:
+    ) -> CheckpointedModel:
         """Makes the distiller that `get_config` described."""
         config = dict(config)
         for name in _SERIALIZED:
@@ -59,17 +76,13 @@ class Checkpoints(keras.Model):
 
     def get_build_config(self) -> dict[str, Any]:
         """Returns the shapes that the projectors were built with."""
-        return {
-            "projectors": [
-                p.get_build_config() for t in self.terms for p in t.projectors
-            ]
-        }
+        shapes = [projector.get_build_config() for projector in self.projectors]
+        return {"projectors": shapes}
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Builds the projectors, so that their weights can be loaded."""
-        projectors = [p for term in self.terms for p in term.projectors]
         for projector, shapes in zip(
-            projectors, config["projectors"], strict=True
+            self.projectors, config["projectors"], strict=True
         ):
             if shapes and not projector.built:
                 projector.build_from_config(shapes)
@@ -79,9 +92,8 @@ class Checkpoints(keras.Model):
         """Returns the arguments of `compile`, serialized."""
         config = super().get_compile_config()
         if config:
-            config["distillation_metrics"] = serialize(
-                self._head_metrics.metrics
-            )
+            metrics = serialize(self.distillation_metrics)
+            config["distillation_metrics"] = metrics
         return config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:

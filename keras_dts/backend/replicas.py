@@ -1,0 +1,35 @@
+"""Replicas of a model, and what runs without a gradient."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from contextlib import AbstractContextManager
+from typing import Any
+
+import keras
+
+
+def replica_count() -> int:
+    """Returns how many replicas of a model TensorFlow trains at the same time.
+
+    Keras divides losses by that number, since the replicas' gradients are
+    summed. It is 1 on the other backends.
+    """
+    if keras.config.backend() != "tensorflow":
+        return 1
+    tf: Any = importlib.import_module("tensorflow")
+    count: int = tf.distribute.get_strategy().num_replicas_in_sync
+    return count
+
+
+def no_gradient() -> AbstractContextManager[Any]:
+    """Returns a context in which PyTorch records nothing for a gradient.
+
+    JAX and TensorFlow record a gradient only where a function asks for one.
+    """
+    if keras.config.backend() != "torch":
+        return contextlib.nullcontext()
+    torch: Any = importlib.import_module("torch")
+    context: AbstractContextManager[Any] = torch.no_grad()
+    return context
