@@ -15,7 +15,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dts.data import byte_pairs, load, load_corpus, word_pieces
+from keras_dts.data import (
+    byte_pair_vocabulary,
+    load,
+    load_corpus,
+    word_piece_vocabulary,
+)
 from keras_dts.experiments.task import Task, stratified
 
 
@@ -196,7 +201,7 @@ class MailTask(TextTask):
             _part(splits.x_test, splits.y_test, setting.test_share),
         )
         self._classes = splits.num_classes
-        pieces = word_pieces(splits.x_train, setting.vocabulary)
+        pieces = word_piece_vocabulary(splits.x_train, setting.vocabulary)
         self._tokenizer = models.BertTokenizer(pieces, lowercase=True)
 
     def make(self, size: Size, name: str) -> keras.Model:
@@ -235,7 +240,7 @@ class LanguageTask(TextTask):
             (_first(train, setting.student_share),),
             (_first(test, setting.test_share),),
         )
-        pairs = byte_pairs(corpus.train, setting.vocabulary)
+        pairs = byte_pair_vocabulary(corpus.train, setting.vocabulary)
         self._tokenizer = models.GPT2Tokenizer(*pairs)
 
     def make(self, size: Size, name: str) -> keras.Model:
