@@ -1,4 +1,4 @@
-"""What every part of the package uses."""
+"""Functions that every wing uses, and that use no other wing."""
 
 from keras_dts.utils.checks import (
     Schedule,
@@ -12,7 +12,7 @@ from keras_dts.utils.files import write_text
 from keras_dts.utils.fingerprint import fingerprint
 from keras_dts.utils.keras_losses import unreduced
 from keras_dts.utils.optional import require, require_matplotlib
-from keras_dts.utils.progress import EpochBar, say
+from keras_dts.utils.progress import EpochBar, print_now
 from keras_dts.utils.serialization import deserialize, deserialized, serialize
 from keras_dts.utils.shapes import same_shape, show, static_shape
 from keras_dts.utils.versions import __version__, versions
@@ -29,10 +29,10 @@ __all__ = [
     "deserialized",
     "fingerprint",
     "loss_dtype",
+    "print_now",
     "require",
     "require_matplotlib",
     "same_shape",
-    "say",
     "serialize",
     "show",
     "static_shape",
