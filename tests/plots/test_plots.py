@@ -635,7 +635,7 @@ def test_pictures_are_drawn_where_they_are_told(name):
             lambda: plots.plot_agreement(
                 fixed(ANSWERS), fixed(ANSWERS[:, :3]), ROWS
             ),
-            "`student` must answer with the teacher's classes. Received: 3",
+            "`student` must have the teacher's classes. Received: 3",
         ),
         (
             lambda: plots.plot_agreement(
@@ -650,7 +650,7 @@ def test_pictures_are_drawn_where_they_are_told(name):
                 ),
                 ROWS,
             ),
-            "`teacher` must be a classifier that answers with one output",
+            "`teacher` must be a classifier with one output",
         ),
     ],
 )
