@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_dts.types import Tensor
 
-
-def static_shape(x: Tensor) -> tuple[Any, ...]:
+def static_shape(x: Any) -> tuple[Any, ...]:
     """Returns a static shape; an empty one if its rank is unknown."""
     try:
         return tuple(x.shape)
