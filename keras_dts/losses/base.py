@@ -16,7 +16,7 @@ from keras_dts.temperatures import (
     to_policy,
 )
 from keras_dts.types import Tensor
-from keras_dts.utils import Schedule, deserialized
+from keras_dts.utils import Schedule, deserialize
 
 
 class LogitDistillation(keras.distillation.DistillationLoss, abc.ABC):
@@ -106,7 +106,7 @@ class LogitDistillation(keras.distillation.DistillationLoss, abc.ABC):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> LogitDistillation:
         """Makes the loss that `get_config` described."""
-        return cls(**deserialized(config))
+        return cls(**deserialize(config))
 
 
 class Divergence(LogitDistillation):

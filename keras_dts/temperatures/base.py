@@ -9,7 +9,7 @@ import keras
 
 from keras_dts.logits import BatchLogits, LogitPair, WholeBatch
 from keras_dts.types import Tensor
-from keras_dts.utils import deserialized, loss_dtype
+from keras_dts.utils import deserialize, loss_dtype
 
 if TYPE_CHECKING:
     from keras_dts.temperatures.dynamic import DynamicTemperature
@@ -175,7 +175,7 @@ class Temperature(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Temperature:
         """Makes the policy that `get_config` described."""
-        return cls(**deserialized(config))
+        return cls(**deserialize(config))
 
 
 def constant(temperature: Tensor) -> TemperatureFunction:

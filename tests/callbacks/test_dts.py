@@ -1,12 +1,10 @@
-"""What a user sees of the temperature while a distiller trains."""
+"""`DTS` and the temperature in `fit`, its logs and its progress."""
 
 import csv
-import threading
 
 import keras
-import numpy as np
 import pytest
-from helpers import BACKEND, blobs, copies, crossentropy, mlp, moved, number
+from helpers import blobs, crossentropy, mlp, number
 
 from keras_dts import DTS, Distiller, DynamicTemperature
 from keras_dts.losses import KD
@@ -88,7 +86,7 @@ def test_step_granularity_ends_at_one():
     assert logs["temperature"][-1] == pytest.approx(2.0)
 
 
-def test_defaults_are_the_published_ones_for_a_constant():
+def test_missing_bounds_of_a_constant_are_the_published_ones():
     model = distiller(temperature=4.0)
     model.fit(X, Y, callbacks=[DTS()], verbose=0)
     assert model.temperature.bounds == (4.0, 2.0, 4.0)
@@ -97,13 +95,13 @@ def test_defaults_are_the_published_ones_for_a_constant():
     assert model.temperature.bounds == (8.0, 4.0, 9.0)
 
 
-def test_defaults_are_the_policys_own_otherwise():
+def test_missing_bounds_of_a_policy_are_its_own():
     model = distiller(temperature=DynamicTemperature(6.0, 3.0, 7.0))
     model.fit(X, Y, callbacks=[DTS(minimum=1.0)], verbose=0)
     assert model.temperature.bounds == (6.0, 1.0, 7.0)
 
 
-def test_fit_moves_what_is_not_constant():
+def test_fit_moves_a_temperature_that_is_not_constant():
     model = distiller(temperature=DynamicTemperature())
     model.fit(X, Y, epochs=2, verbose=0)
     assert number(model.temperature.progress) == 1.0
@@ -113,7 +111,7 @@ def test_fit_moves_what_is_not_constant():
     assert number(model.temperature.temperature) == 4.0
 
 
-def test_a_policy_that_belongs_to_a_loss_moves_too():
+def test_the_policy_of_a_loss_moves_too():
     policy = DynamicTemperature(4.0, 1.0, 4.0)
     model = Distiller(mlp(16, seed=1), mlp(seed=2), KD(temperature=policy))
     model.compile(keras.optimizers.SGD(0.05), crossentropy())
@@ -134,84 +132,11 @@ def test_fit_takes_callbacks_in_any_form():
         assert number(model.temperature.progress) == 1.0
 
 
-def test_a_second_fit_goes_on_with_the_temperature():
+def test_a_second_fit_continues_from_the_temperature():
     model = distiller()
     for _ in range(2):
         logs = model.fit(X, Y, epochs=30, callbacks=[DTS()], verbose=0).history[
             "temperature"
         ]
-    # The cosine starts anew, the momentum from where the last fit ended.
+    # The cosine starts again, the momentum continues from the last fit.
     assert logs[0] == pytest.approx(2.19 + 0.1 * 1.81, abs=0.15)
-
-
-@pytest.mark.parametrize("gap_scale", [None, "reference", "smooth"])
-def test_nothing_is_traced_again_when_the_temperature_moves(gap_scale):
-    traces = []
-
-    class Counting(keras.losses.Loss):
-        def call(self, y_true, y_pred):
-            traces.append(1)
-            return crossentropy().call(y_true, y_pred)
-
-    model = distiller(temperature=DynamicTemperature(gap_scale=gap_scale))
-    model.compile("sgd", Counting())
-    model.fit(X, Y, batch_size=64, epochs=2, verbose=0)
-    after_two = len(traces)
-    model.fit(X, Y, batch_size=64, epochs=8, initial_epoch=2, verbose=0)
-    expected = 6 if BACKEND == "torch" else 0
-    assert len(traces) - after_two == expected
-
-
-def test_jit_compiled_and_eager_runs_agree():
-    runs = []
-    for options in (
-        {"run_eagerly": True},
-        {"jit_compile": BACKEND != "torch"},
-    ):
-        model = Distiller(mlp(16, seed=1), mlp(seed=2))
-        before = copies(model.student)
-        model.compile(keras.optimizers.SGD(0.1), crossentropy(), **options)
-        logs = model.fit(
-            X, Y, epochs=2, shuffle=False, callbacks=[DTS()], verbose=0
-        ).history
-        assert moved(model.student, before) > 1e-4
-        runs.append([logs[name] for name in sorted(SEEN)])
-    np.testing.assert_allclose(runs[0], runs[1], rtol=1e-5, atol=1e-6)
-
-
-def test_fit_waits_for_no_step_where_keras_does_not():
-    class Threads(keras.callbacks.Callback):
-        """Notes who calls: another thread, where Keras goes on meanwhile."""
-
-        async_safe = True
-
-        def __init__(self):
-            super().__init__()
-            self.main = set()
-
-        def on_train_batch_end(self, batch, logs=None):
-            current = threading.current_thread()
-            self.main.add(current is threading.main_thread())
-
-    found = []
-    for model in (mlp(), distiller()):
-        model.compile("sgd", crossentropy())
-        threads = Threads()
-        model.fit(X, Y, callbacks=[threads], verbose=0)
-        found.append(threads.main)
-    alone, distilled = found
-    assert distilled == alone
-    assert alone == {BACKEND == "tensorflow"}
-
-
-def test_a_callback_that_fails_after_the_first_step_loses_nothing():
-    class Failing(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            raise RuntimeError("stop here")
-
-    model = distiller()
-    before = copies(model.student)
-    with pytest.raises(RuntimeError, match="stop here"):
-        model.fit(X, Y, callbacks=[Failing()], verbose=0)
-    assert moved(model.student, before) > 0.0
-    assert number(model.optimizer.iterations) == 1

@@ -1,7 +1,5 @@
-"""Tests of `compare`: the same start, the same order, the right figures."""
+"""`compare`: equal weights, equal order, and results of its trainings."""
 
-import dataclasses
-import json
 import time
 
 import keras
@@ -10,14 +8,8 @@ import pytest
 from helpers import BACKEND, blobs, crossentropy, mlp
 
 import keras_dts
-from keras_dts.results import Comparison, Row
 
 X, Y = blobs()
-ROWS = [
-    Row("alone", 1_210, [0.5, 0.6, 0.7], [1.0, 2.0, 4.5]),
-    Row("a longer name", 99_178, [1.0, 1.0, 0.7], [10.0, 11.0, 12.0]),
-]
-FOUND = Comparison(ROWS, [0, 1, 2], "accuracy", {"keras": "3.15", "jax": "1"})
 
 
 def alone(teacher, student):
@@ -25,14 +17,14 @@ def alone(teacher, student):
 
 
 def drawing(teacher, student):
-    """Draws random numbers, as a training does, before the training."""
+    """Draws random numbers before the training, as a training does."""
     compile_model(teacher)
     teacher.fit(X, Y, epochs=3, verbose=0)
     return student
 
 
 def make_student():
-    """A student whose first weights and dropout come of Keras's seed."""
+    """A student whose weights and dropout depend on Keras's seed."""
     return keras.Sequential(
         [
             keras.Input((8,)),
@@ -50,7 +42,7 @@ def compile_model(model):
 
 
 def compare(**changes):
-    """Compares, with what the tests do not care about filled in."""
+    """Calls `compare` with defaults for all arguments."""
     options = {
         "teacher": mlp(16, seed=1),
         "make_student": make_student,
@@ -68,7 +60,7 @@ def compare(**changes):
 
 
 class Watcher(keras.callbacks.Callback):
-    """Notes a student's first weights, and the loss of every batch."""
+    """Records a student's initial weights, and the loss of every batch."""
 
     def __init__(self, student):
         super().__init__()
@@ -82,7 +74,7 @@ class Watcher(keras.callbacks.Callback):
         self.losses.append(float(logs["loss"]))
 
 
-def test_methods_of_a_seed_start_alike_and_see_the_same_batches():
+def test_methods_of_a_seed_have_equal_weights_and_batches():
     students, watchers = [], {}
 
     def make():
@@ -95,32 +87,34 @@ def test_methods_of_a_seed_start_alike_and_see_the_same_batches():
 
     methods = {
         "one": alone,
-        "KD": lambda t, s: keras_dts.Distiller(t, s),
+        "KD": keras_dts.Distiller,
         "other": drawing,
+        # With all weight on the labels, a distiller is the student alone.
+        "labels": lambda t, s: keras_dts.Distiller(t, s, student_loss_weight=1),
     }
     found = compare(
         make_student=make, methods=methods, seeds=2, callbacks=watch
     )
     assert list(watchers) == [(m, s) for s in (0, 1) for m in methods]
     for seed in (0, 1):
-        one, kd, other = (watchers[method, seed] for method in methods)
-        for same in (kd, other):
+        one, kd, other, labels = (watchers[name, seed] for name in methods)
+        for same in (kd, other, labels):
             for a, b in zip(one.weights, same.weights, strict=True):
                 np.testing.assert_array_equal(a, b)
-        # The loss of each batch is that of the same images.
         assert len(one.losses) == 8
         np.testing.assert_allclose(one.losses, other.losses, rtol=1e-6)
+        np.testing.assert_allclose(one.losses, labels.losses, rtol=1e-5)
         assert not np.allclose(one.losses, kd.losses, rtol=1e-2)
     assert not np.allclose(
         watchers["one", 0].weights[0], watchers["one", 1].weights[0]
     )
-    one, kd, other = found.rows
+    one, kd, other, _ = found.rows
     assert one.values == pytest.approx(other.values, rel=1e-6)
     assert abs(one.values[0] - one.values[1]) > 1e-4
     assert abs(one.values[0] - kd.values[0]) > 1e-4
 
 
-def test_figures_are_those_of_a_training_by_hand():
+def test_results_are_those_of_a_training_by_hand():
     found = compare(seeds=2, metric="accuracy")
     (row,) = found.rows
     for seed, value in enumerate(row.values):
@@ -140,8 +134,8 @@ def test_figures_are_those_of_a_training_by_hand():
     assert list(found.versions) == ["keras-dts", "keras", BACKEND, "python"]
 
 
-def test_data_sets_and_weights():
-    """A data set in batches is the arrays; a sample of weight 0 is not."""
+def test_data_sets_and_sample_weights_are_taken():
+    """Batches give the results of arrays; weights of 0 remove examples."""
 
     class Batches(keras.utils.PyDataset):
         def __len__(self):
@@ -160,81 +154,6 @@ def test_data_sets_and_weights():
     assert half == pytest.approx(value(Batches(), (X[:32], Y[:32])) / 2, 1e-5)
 
 
-def test_table():
-    assert FOUND.table().splitlines() == [
-        "method          test accuracy (%)   parameters   seconds",
-        "--------------------------------------------------------",
-        "alone               60.00 ± 10.00        1,210       2.5",
-        "a longer name       90.00 ± 17.32       99,178      11.0",
-        "",
-        "Mean and standard deviation over 3 seeds; seconds of one training.",
-        "keras 3.15, jax 1",
-    ]
-
-
-def test_teacher_comes_first_in_the_table():
-    teacher = Row("teacher", 5, [1.0], [7.0])
-    lines = dataclasses.replace(FOUND, teacher=teacher).table().splitlines()
-    assert lines[2].split() == ["teacher", "100.00", "5", "7.0"]
-    # The points stand below each other.
-    assert lines[2].index(".") == lines[3].index(".")
-
-
-def test_one_seed_has_no_deviation():
-    row = Row("x", 1, [0.5], [1.0])
-    assert row.std is None
-    lines = Comparison([row], [0], "acc", {"keras": "3"}).table().splitlines()
-    assert lines[2].split() == ["x", "50.00", "1", "1.0"]
-    assert lines[-2:] == ["One seed.", "keras 3"]
-
-
-@pytest.mark.parametrize(
-    ("metric", "values", "label", "text"),
-    [
-        ("loss", [0.5, 1.0], "test loss", "0.7500 ± 0.3536"),
-        ("mae", [12.0, 13.0], "test mae", "12.50 ± 0.71"),
-        ("mae", [5e4, 6e4], "test mae", "55000 ± 7071"),
-        ("mae", [2e-3, 4e-3], "test mae", "0.003000 ± 0.001414"),
-        ("mae", [0.0, 0.0], "test mae", "0.0000 ± 0.0000"),
-        ("loss", [np.nan, 1.0], "test loss", "nan ± nan"),
-        ("accuracy", [0.5, 0.5], "test accuracy (%)", "50.00 ± 0.00"),
-        ("top_5_accuracy", [0.25, 0.75], None, "50.00 ± 35.36"),
-    ],
-)
-def test_only_accuracies_are_in_percent(metric, values, label, text):
-    found = Comparison([Row("x", 1, values, [1.0, 1.0])], [0, 1], metric, {})
-    assert found.label == (label or f"test {metric} (%)")
-    assert found.texts(found.rows) == [text]
-
-
-def test_json_round_trip():
-    teacher = Row("teacher", 5, [1.0], [7.0])
-    found = dataclasses.replace(FOUND, teacher=teacher)
-    read = json.loads(json.dumps(found.to_dict()))
-    assert read["rows"][0] == {
-        "method": "alone",
-        "parameters": 1_210,
-        "values": [0.5, 0.6, 0.7],
-        "seconds": [1.0, 2.0, 4.5],
-        "mean": pytest.approx(0.6),
-        "std": pytest.approx(0.1),
-        "seconds_mean": 2.5,
-    }
-    for row in (read["teacher"], *read["rows"]):
-        for name in ("mean", "std", "seconds_mean"):
-            row.pop(name)
-    again = Comparison(
-        **{
-            **read,
-            "rows": [Row(**row) for row in read["rows"]],
-            "teacher": Row(**read["teacher"]),
-        }
-    )
-    assert again == found
-    json.dumps(compare().to_dict())
-    assert FOUND.to_dict()["teacher"] is None
-
-
 def test_progress_is_printed_or_not(capsys):
     compare(methods={"this": alone, "that": alone}, verbose=True)
     lines = capsys.readouterr().out.splitlines()
@@ -246,7 +165,7 @@ def test_progress_is_printed_or_not(capsys):
 
 
 class NeverFit(keras.Sequential):
-    """A model whose training is an error of the test."""
+    """A model that must not be trained."""
 
     def fit(self, *args, **kwargs):
         raise AssertionError("trained")
@@ -295,7 +214,7 @@ def test_errors_come_before_any_training(changes, message):
         compare(**{"make_student": make, **changes})
 
 
-def test_a_comparison_that_was_stopped_goes_on(tmp_path):
+def test_an_interrupted_comparison_is_resumed(tmp_path):
     methods = {"alone": alone, "KD": keras_dts.Distiller}
     whole = compare(methods=methods, seeds=2)
     trained = []
@@ -320,7 +239,7 @@ def test_a_comparison_that_was_stopped_goes_on(tmp_path):
     for row, expected in zip(found.rows, whole.rows, strict=True):
         assert row.values == pytest.approx(expected.values, abs=1e-6)
         assert row.parameters == expected.parameters
-    # What has ended can be given more.
+    # A finished comparison can get more methods.
     trained.clear()
     methods["again"] = alone
     found = compare(methods=methods, callbacks=note, **options)
@@ -328,7 +247,7 @@ def test_a_comparison_that_was_stopped_goes_on(tmp_path):
     assert found.rows[2].values == pytest.approx(found.rows[0].values, abs=1e-6)
 
 
-def test_another_comparison_is_not_gone_on_with(tmp_path):
+def test_the_file_of_another_comparison_is_refused(tmp_path):
     notes = tmp_path / "notes.json"
     compare(resume=notes)
     with pytest.raises(ValueError, match="one with epochs=2, not 3"):
@@ -340,7 +259,7 @@ def test_another_comparison_is_not_gone_on_with(tmp_path):
         compare(resume=notes)
 
 
-def test_what_callbacks_do_at_the_end_takes_no_time(monkeypatch):
+def test_the_end_of_callbacks_is_not_timed(monkeypatch):
     now = [0.0]
 
     class Waits(keras.callbacks.Callback):
