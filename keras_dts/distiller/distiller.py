@@ -357,7 +357,8 @@ class Distiller(CheckpointedModel, TakesCaches):
         """Trains on one batch; see `keras.Model.train_on_batch`."""
         clear_faults(self)
         logs = super().train_on_batch(*args, **kwargs)
-        raise_faults(self, "in this batch")
+        faults = ops.convert_to_numpy(self.objective.faults)
+        raise_faults(self, faults, "in this batch")
         return logs
 
     def check_cache(self, cache: TeacherCache) -> None:

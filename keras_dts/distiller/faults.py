@@ -26,6 +26,7 @@ class FaultGuard(keras.callbacks.Callback):
     def __init__(self) -> None:
         super().__init__()
         self._epoch = 0
+        self._distiller: Any = None
         self._train: Callable[..., Any] | None = None
         self._weights: list[Any] = []
 
@@ -33,30 +34,34 @@ class FaultGuard(keras.callbacks.Callback):
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
         """Remembers the epoch, and before the first one begins to watch."""
-        first = self._train is None
         self._epoch = epoch
-        if first:
-            clear_faults(self.model)
-            self._train = self.model.train_function
-            self.model.train_function = self._first_step
+        if self._distiller is None:
+            # On JAX, `self.model` moves the state back into the variables,
+            # which the steps below must not do.
+            self._distiller = distiller = self.model
+            clear_faults(distiller)
+            weights = distiller.student.get_weights()
+            self._weights = [np.array(w) for w in weights]
+            self._train = distiller.train_function
+            distiller.train_function = self._first_step
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
         """Reads the notes of the epoch."""
-        self._read()
+        faults = ops.convert_to_numpy(self.model.objective.faults)
+        self._raise(faults)
 
     def stop_watching(self) -> None:
-        """Gives the model its `train_function` back."""
+        """Gives the distiller its `train_function` back."""
         watching = (self._first_step, self._second_step)
-        if self.model is not None and self.model.train_function in watching:
-            self.model.train_function = self._train
+        distiller = self._distiller
+        if distiller is not None and distiller.train_function in watching:
+            distiller.train_function = self._train
 
     def _first_step(self, *args: Any) -> Any:
-        """Runs the first step, and keeps what it may have to give back."""
-        model: Any = self.model
-        self._weights = [np.array(w) for w in model.student.get_weights()]
-        held = _held_values(model, *args)
+        """Runs the first step; if it fails, no variable has lost its value."""
+        held = _values_in_state(self._distiller, *args)
         try:
             result = self._step(*args)
         except BaseException:
@@ -65,23 +70,27 @@ class FaultGuard(keras.callbacks.Callback):
             for variable, value in held:
                 variable.assign(value)
             raise
-        model.train_function = self._second_step
+        self._distiller.train_function = self._second_step
         return result
 
     def _second_step(self, *args: Any) -> Any:
         """Reads the notes of the first step, then runs the second one."""
-        self._read()
-        self.model.train_function = self._train
+        noted = self._distiller.objective.faults
+        values = _values_in_state(self._distiller, *args)
+        found = [value for variable, value in values if variable is noted]
+        self._raise(ops.convert_to_numpy(found[0] if found else noted))
+        self._distiller.train_function = self._train
         return self._step(*args)
 
     def _step(self, *args: Any) -> Any:
         train: Any = self._train
         return train(*args)
 
-    def _read(self) -> None:
+    def _raise(self, faults: Any) -> None:
+        """Raises for broken batches; after the first step, undoes it."""
         when = f"in epoch {self._epoch + 1} of {self.params['epochs']}"
         try:
-            raise_faults(self.model, when)
+            raise_faults(self._distiller, faults, when)
         except ValueError:
             if self._weights:
                 self.model.student.set_weights(self._weights)
@@ -89,21 +98,22 @@ class FaultGuard(keras.callbacks.Callback):
         self._weights = []
 
 
-def _held_values(model: Any, *args: Any) -> list[tuple[Any, Any]]:
-    """Returns the variables that a step may lose, with their values.
+def _values_in_state(distiller: Any, *args: Any) -> list[tuple[Any, Any]]:
+    """Returns the variables whose values a step gets, with these values.
 
     Args:
-        model: The distiller.
-        *args: The arguments of its `train_function`: on JAX the state, with
-            the values that Keras has taken out of the variables, comes first.
+        distiller: A `keras_dts.Distiller`.
+        *args: The arguments of its `train_function`. On JAX, the state comes
+            first, with the values that Keras has taken out of the variables.
     """
     if keras.config.backend() != "jax":
         return []
+    optimizer = distiller.optimizer
     groups = (
-        model.trainable_variables,
-        model.non_trainable_variables,
-        model.optimizer.variables if model.optimizer else [],
-        model.metrics_variables,
+        distiller.trainable_variables,
+        distiller.non_trainable_variables,
+        optimizer.variables if optimizer else [],
+        distiller.metrics_variables,
     )
     return [
         pair
@@ -118,18 +128,18 @@ def clear_faults(distiller: Any) -> None:
     faults.assign(np.zeros(faults.shape, "float32"))
 
 
-def raise_faults(distiller: Any, when: str) -> None:
-    """Raises if a distiller's steps have noted a broken batch.
+def raise_faults(distiller: Any, faults: Any, when: str) -> None:
+    """Raises if the steps of a distiller have noted a broken batch.
 
     Args:
         distiller: A `keras_dts.Distiller`.
+        faults: The notes, as NumPy, shape `(2,)`.
         when: When that was, for the message.
 
     Raises:
         ValueError: If the teacher's logits were not finite, or class indices
             in the labels named no class.
     """
-    faults = ops.convert_to_numpy(distiller.objective.faults)
     teacher, labels = faults > 0
     if teacher:
         raise ValueError(
