@@ -39,29 +39,41 @@ class TeacherOutputs(NamedTuple):
     overlap: Tensor | None = None
 
 
-class Batch(NamedTuple):
-    """A step's inputs, with the teacher's outputs for them.
+class TaughtLabels(NamedTuple):
+    """The targets of a step: the labels, and the teacher's outputs.
+
+    It travels as the `y` of Keras's own step, so that `x` stays what the
+    student takes.
 
     Attributes:
-        inputs: The `x` of the batch. The first field, because Keras takes the
-            batch size from the first tensor.
+        y: The labels, or `None`.
         teacher: The teacher's outputs.
+        inputs: The `x` of the batch.
     """
 
-    inputs: Any
+    y: Any
     teacher: TeacherOutputs
+    inputs: Any
 
 
-class ChunkableBatch(NamedTuple):
-    """A step's inputs whose logits are computed chunk by chunk.
+class FeatureBatch(NamedTuple):
+    """Inputs for which the student returns the outputs of layers too.
 
     Attributes:
         inputs: The `x` of the batch.
-        teacher: The teacher's hidden states, or its cached logits.
     """
 
     inputs: Any
-    teacher: TeacherOutputs
+
+
+class ChunkableBatch(NamedTuple):
+    """Inputs for which the student stops before its output projection.
+
+    Attributes:
+        inputs: The `x` of the batch.
+    """
+
+    inputs: Any
 
 
 class HiddenStates(NamedTuple):

@@ -1,11 +1,12 @@
 """All that differs between JAX, TensorFlow and PyTorch."""
 
 from keras_dts.backend.chunked_map import fold_chunks, map_chunks
-from keras_dts.backend.replicas import no_gradient, replica_count
+from keras_dts.backend.steps import no_gradient, replica_count, runs_eagerly
 
 __all__ = [
     "fold_chunks",
     "map_chunks",
     "no_gradient",
     "replica_count",
+    "runs_eagerly",
 ]

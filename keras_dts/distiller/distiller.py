@@ -27,8 +27,8 @@ from keras_dts.distiller.logs import DistillationMetrics, StepLogs
 from keras_dts.distiller.model_pair import ModelPair
 from keras_dts.distiller.objective import Objective
 from keras_dts.distiller.student_loss import StudentLoss
-from keras_dts.distiller.teacher import TeacherSource
-from keras_dts.distiller.terms import Terms
+from keras_dts.distiller.teacher import TeacherSource, comes_in_chunks
+from keras_dts.distiller.terms import TermInputs, Terms
 from keras_dts.logits import Targets, check_targets
 from keras_dts.temperatures import (
     DEFAULT_TEMPERATURE,
@@ -38,11 +38,12 @@ from keras_dts.temperatures import (
 )
 from keras_dts.text import RawText, is_causal
 from keras_dts.types import (
-    Batch,
     CachedBatch,
     ChunkableBatch,
+    FeatureBatch,
     HiddenStates,
     ModelOutputs,
+    TaughtLabels,
     Tensor,
 )
 from keras_dts.utils import Schedule, check_weight
@@ -390,21 +391,28 @@ class Distiller(CheckpointedModel, TakesCaches):
         return (logs, *state) if state else logs
 
     def _with_teacher(self, *args: Any, training: bool) -> tuple[Any, ...]:
-        """Puts the teacher's outputs into the batch of a step."""
+        """Adds the teacher's outputs to the labels of a step's batch."""
         *state, data = args
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         plan = self._plan if training and self._plan.allows(y) else None
-        batch = self._source.batch(x, *(state or [None]), plan)
-        return (*state, (batch, y, sample_weight))
+        teacher = self._source.outputs(x, *(state or [None]), plan)
+        x = x.inputs if isinstance(x, CachedBatch) else x
+        y = TaughtLabels(y, teacher, x)
+        if plan is not None and comes_in_chunks(teacher, plan):
+            x = ChunkableBatch(x)
+        elif training and self.objective.terms.student_paths:
+            x = FeatureBatch(x)
+        return (*state, (x, y, sample_weight))
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns the student's outputs.
 
         Args:
-            inputs: A batch's `x`; in a step, with the teacher's outputs.
+            inputs: A batch's `x`. In a step that needs more than outputs, a
+                `FeatureBatch` or a `ChunkableBatch`.
             training: Whether the student runs in training mode.
         """
-        if isinstance(inputs, Batch):
+        if isinstance(inputs, FeatureBatch):
             return self._models.student(inputs.inputs, training)
         if isinstance(inputs, ChunkableBatch):
             return self._models.student(inputs.inputs, training, self._plan)
@@ -426,9 +434,9 @@ class Distiller(CheckpointedModel, TakesCaches):
         """Returns the loss of a batch: in training, with the teacher's part.
 
         Args:
-            x: The inputs; in a training step, and where metrics need them,
-                with the teacher's outputs.
-            y: The labels, or `None`.
+            x: The inputs.
+            y: The labels, or `None`; in a training step, and where metrics
+                need them, with the teacher's outputs.
             y_pred: What `call` returned.
             sample_weight: The user's weights, or `None`.
             training: Whether this is a training step.
@@ -436,28 +444,34 @@ class Distiller(CheckpointedModel, TakesCaches):
         Returns:
             A scalar.
         """
-        if not training or not isinstance(x, (Batch, ChunkableBatch)):
+        if not training or not isinstance(y, TaughtLabels):
             return self._evaluation_loss(x, y, y_pred, sample_weight)
-        targets = Targets(y, sample_weight, self.loss)
-        losses = self.objective.compute(x, y_pred, targets, self._plan)
-        if isinstance(x, ChunkableBatch):
-            self._update_metrics_in_chunks(losses.logits, sample_weight)
-        else:
+        student = y_pred
+        if not isinstance(student, ModelOutputs):
+            student = ModelOutputs(student, {})
+        losses = self.objective.compute(
+            TermInputs(y.inputs, y.teacher, student, sample_weight),
+            Targets(y.y, sample_weight, self.loss),
+            self._plan,
+        )
+        if losses.logits.is_whole:
             self._distillation_metrics.update(losses.logits)
+        else:
+            self._update_metrics_in_chunks(losses.logits, sample_weight)
         self.logs.update_state(losses.logged, _examples(x))
         return losses.total
 
     def _evaluation_loss(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any
+        self, x: Any, y: Any, outputs: Any, sample_weight: Any
     ) -> Tensor:
         """Returns the loss of an evaluation, the student's own, and logs it."""
-        outputs = _outputs(y_pred)
-        check_targets(self._models.specs, outputs, y, sample_weight)
-        if isinstance(x, Batch):
-            targets = Targets(y, sample_weight, self.loss)
-            logits, _ = self.objective.whole(x, outputs, targets)
+        labels = y.y if isinstance(y, TaughtLabels) else y
+        check_targets(self._models.specs, outputs, labels, sample_weight)
+        if isinstance(y, TaughtLabels):
+            targets = Targets(labels, sample_weight, self.loss)
+            logits, _ = self.objective.whole(y.teacher, outputs, targets)
             self._distillation_metrics.update(logits)
-        loss = self._student_loss(y, outputs, sample_weight)
+        loss = self._student_loss(labels, outputs, sample_weight)
         logged = {"student_loss": self._student_loss.unshare(loss)}
         self.logs.update_state(logged, _examples(x))
         return loss
@@ -502,22 +516,23 @@ class Distiller(CheckpointedModel, TakesCaches):
             lambda v: None if v is None else ops.convert_to_tensor(v),
             tuple(given.get(name) for name in names),
         )
-        batch: Any = self._source.batch(x)
-        outputs = self(batch, training=False).outputs
+        teacher = self._source.outputs(x)
+        outputs = self(x, training=False)
         targets = Targets(
             y, sample_weight, self.loss if self.compiled else None
         )
-        logits, _ = self.objective.whole(batch, outputs, targets)
+        logits, _ = self.objective.whole(teacher, outputs, targets)
         return self.objective.temperatures_of(logits, outputs)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
         """Returns the logs; metrics that need labels wait for labels."""
-        outputs = _outputs(y_pred)
-        if y is None or isinstance(outputs, HiddenStates):
+        labels = y.y if isinstance(y, TaughtLabels) else y
+        outputs = y_pred.outputs if isinstance(y_pred, ModelOutputs) else y_pred
+        if labels is None or isinstance(outputs, HiddenStates):
             return self.get_metrics_result()
-        return super().compute_metrics(x, y, outputs, sample_weight)
+        return super().compute_metrics(x, labels, outputs, sample_weight)
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Returns the logs of the metrics that have seen something."""
@@ -529,10 +544,6 @@ class Distiller(CheckpointedModel, TakesCaches):
                 named = isinstance(result, dict)
                 logs |= result if named else {metric.name: result}
         return logs
-
-
-def _outputs(y_pred: Any) -> Any:
-    return y_pred.outputs if isinstance(y_pred, ModelOutputs) else y_pred
 
 
 def _examples(x: Any) -> Any:

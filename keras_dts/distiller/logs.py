@@ -25,9 +25,11 @@ class StepLogs(keras.metrics.Metric):
     def __init__(self, names: list[str]) -> None:
         super().__init__(name="step_logs", dtype=loss_dtype())
         self.names = tuple(names)
-        # The sums, and last the number of examples.
         self._sums = self.add_variable(
-            shape=(len(names) + 1,), initializer="zeros", name="sums"
+            shape=(len(names),), initializer="zeros", name="sums"
+        )
+        self._examples = self.add_variable(
+            shape=(), initializer="zeros", name="examples"
         )
 
     def update_state(self, values: dict[str, Tensor], examples: Any) -> None:
@@ -37,14 +39,19 @@ class StepLogs(keras.metrics.Metric):
             values: Scalars by name; a name that is missing counts as 0.
             examples: The number of examples in the step.
         """
-        row = [values.get(name, 0.0) for name in self.names]
-        row = ops.stack([ops.cast(value, self.dtype) for value in [*row, 1.0]])
-        self._sums.assign(self._sums + row * ops.cast(examples, self.dtype))
+        if len(values) < len(self.names):
+            nothing = ops.zeros((), dtype=self.dtype)
+            values = {name: values.get(name, nothing) for name in self.names}
+        row = ops.stack([values[name] for name in self.names])
+        if not isinstance(examples, int):
+            examples = ops.cast(examples, self.dtype)
+        self._sums.assign_add(row * examples)
+        self._examples.assign_add(examples)
 
     def result(self) -> dict[str, Tensor]:
         """Returns the means by name; 0 before the first step."""
-        means = self._sums / ops.maximum(self._sums[-1], 1.0)
-        return {name: means[i] for i, name in enumerate(self.names)}
+        means = self._sums.value / ops.maximum(self._examples.value, 1.0)
+        return dict(zip(self.names, ops.unstack(means), strict=True))
 
 
 class DistillationMetrics:

@@ -23,7 +23,7 @@ from keras_dts.logits import (
     pair_outputs,
 )
 from keras_dts.temperatures import Temperature, Temperatures
-from keras_dts.types import Batch, ChunkableBatch, ModelOutputs, Tensor
+from keras_dts.types import HiddenStates, TeacherOutputs, Tensor
 from keras_dts.utils import Schedule, loss_dtype
 
 
@@ -74,6 +74,9 @@ class Objective(keras.layers.Layer):
         self._temperature = (temperature,)  # which the distiller tracks
         self._student_loss = student_loss
         self._weights = weights
+        self._has_schedules = any(
+            isinstance(weight, Schedule) for weight in (weights[0], *weights[1])
+        )
         self._entry_weights = EntryWeights(name="entry_weights")
         self.step = self.add_weight(
             name="step",
@@ -104,18 +107,18 @@ class Objective(keras.layers.Layer):
         return names
 
     def whole(
-        self, batch: Batch, outputs: Any, targets: Targets
+        self, teacher: TeacherOutputs, outputs: Any, targets: Targets
     ) -> tuple[WholeBatch, Any]:
         """Returns the logits of a batch, and labels that can do no harm.
 
         Args:
-            batch: The batch.
+            teacher: The teacher's outputs.
             outputs: The student's outputs.
             targets: The labels and the weights.
         """
         paired = pair_outputs(
             self._models.specs,
-            batch.teacher,
+            teacher,
             outputs,
             targets,
             self._entry_weights,
@@ -147,26 +150,21 @@ class Objective(keras.layers.Layer):
 
     def compute(
         self,
-        batch: Batch | ChunkableBatch,
-        student: ModelOutputs,
+        inputs: TermInputs,
         targets: Targets,
         plan: ChunkPlan,
     ) -> StepLosses:
         """Computes the losses of a step, and moves what a step moves.
 
         Args:
-            batch: The inputs with the teacher's outputs.
-            student: The student's outputs, or its hidden states.
+            inputs: The outputs of both models.
             targets: The labels and the weights.
             plan: How the step is cut into chunks, if it is.
         """
-        logits, label_loss = self._logits(batch, student, targets, plan)
-        values, temperature = self._term_values(
-            logits,
-            TermInputs(
-                batch.inputs, batch.teacher, student, targets.sample_weight
-            ),
+        logits, label_loss = self._logits(
+            inputs.teacher, inputs.student.outputs, targets, plan
         )
+        values, temperature = self._term_values(logits, inputs)
         # In chunks, only now are its values and the faults known.
         student_loss = label_loss()
         student_weight, term_weights = self._weights
@@ -175,9 +173,7 @@ class Objective(keras.layers.Layer):
             for weight, value in zip(term_weights, values, strict=True)
         )
         weight = self._now(student_weight)
-        taught = self._student_loss.share(
-            distillation_loss + self._student_loss.penalties()
-        )
+        taught = self._student_loss.with_penalties(distillation_loss)
         total = weight * student_loss + (1 - weight) * taught
         logged = {
             "student_loss": self._student_loss.unshare(student_loss),
@@ -193,25 +189,23 @@ class Objective(keras.layers.Layer):
 
     def _logits(
         self,
-        batch: Batch | ChunkableBatch,
-        student: ModelOutputs,
+        teacher: TeacherOutputs,
+        outputs: Any,
         targets: Targets,
         plan: ChunkPlan,
     ) -> tuple[BatchLogits, Callable[[], Tensor]]:
         """Returns the logits of a step, and what computes its label loss."""
-        outputs, weights = student.outputs, targets.sample_weight
-        if isinstance(batch, ChunkableBatch):
+        weights = targets.sample_weight
+        if isinstance(outputs, HiddenStates):
             chunker = Chunker(
                 plan.splits, self._models.specs, self._entry_weights
             )
             size: Any = plan.size(*outputs.states.shape[:2])
-            chunked = chunker(
-                batch.teacher, outputs, targets, size, jit=plan.jit
-            )
+            chunked = chunker(teacher, outputs, targets, size, jit=plan.jit)
             return chunked, functools.partial(
                 self._student_loss.of_chunks, chunked, outputs, weights
             )
-        whole, y = self.whole(batch, outputs, targets)
+        whole, y = self.whole(teacher, outputs, targets)
         if self.terms.reads_logits:
             whole.gap()  # now, so that nothing computes it first in a branch
         return whole, functools.partial(self._student_loss, y, outputs, weights)
@@ -236,7 +230,8 @@ class Objective(keras.layers.Layer):
 
     def _note(self, faults: Tensor) -> None:
         """Counts the step, and notes whether its batch was broken."""
-        self.step.assign_add(1)
+        if self._has_schedules:  # which alone depend on the step
+            self.step.assign_add(1)
         self.faults.assign(ops.maximum(self.faults, faults))
 
     def _now(self, weight: float | Schedule) -> Any:

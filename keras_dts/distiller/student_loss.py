@@ -36,7 +36,7 @@ class StudentLoss:
             sample_weight: The user's weights, or `None`.
         """
         if y is None or self._model.loss is None:
-            return self.share(self.penalties())
+            return self.with_penalties(None)
         outputs = self._with_masks(outputs, sample_weight)
         loss: Tensor = keras.Model.compute_loss(
             self._model, None, y, outputs, sample_weight
@@ -53,11 +53,10 @@ class StudentLoss:
             student: The student's hidden states, with their mask.
             sample_weight: The user's weights, or `None`.
         """
-        penalties = self.share(self.penalties())
         (function,) = per_output(self._model.loss, student)
         y = batch.tokens.batch.get("y")
         if function is None or y is None:
-            return penalties
+            return self.with_penalties(None)
         loss = keras.losses.get(function)
         masked = self._with_masks(student.states, sample_weight)
         ignore = getattr(loss, "ignore_class", None)
@@ -68,27 +67,28 @@ class StudentLoss:
         reduction = getattr(loss, "reduction", "sum_over_batch_size")
         reduced = ReducedLabelLoss(reduction=reduction, dtype=loss_dtype())
         (weights,) = per_output(sample_weight, student)
-        return reduced(batch.label_values, masked, weights) + penalties
+        value = reduced(batch.label_values, masked, weights)
+        return value + self.with_penalties(None)
 
-    def penalties(self) -> Tensor:
-        """Computes the student's regularizers and `add_loss`, a scalar."""
-        penalties = [
-            ops.sum(ops.cast(p, loss_dtype())) for p in self._model.losses
-        ]
-        return sum(penalties, ops.zeros((), dtype=loss_dtype()))
+    def with_penalties(self, loss: Tensor | None) -> Tensor:
+        """Adds the student's regularizers and `add_loss` to a loss.
 
-    @staticmethod
-    def share(loss: Tensor) -> Tensor:
-        """Divides a loss by the number of replicas, as Keras divides its own.
+        Args:
+            loss: A scalar that counts whole on each replica, or `None`.
 
-        Keras sums the gradients of the replicas.
+        Returns:
+            A scalar, divided by the number of replicas, as Keras divides its
+            own loss, since the gradients of the replicas are summed.
         """
+        parts = [ops.sum(ops.cast(p, loss_dtype())) for p in self._model.losses]
+        parts += [] if loss is None else [loss]
+        total = sum(parts[1:], parts[0]) if parts else ops.zeros(())
         replicas = replica_count()
-        return loss if replicas == 1 else loss / replicas
+        return total if replicas == 1 else total / replicas
 
     @staticmethod
     def unshare(loss: Tensor) -> Tensor:
-        """Undoes `share`, for the logs."""
+        """Undoes the division by the number of replicas, for the logs."""
         replicas = replica_count()
         return loss if replicas == 1 else loss * replicas
 

@@ -14,9 +14,7 @@ from keras_dts.distiller.model_pair import ModelPair
 from keras_dts.logits import from_stored_logits, gives_logits
 from keras_dts.text import align_spans
 from keras_dts.types import (
-    Batch,
     CachedBatch,
-    ChunkableBatch,
     HiddenStates,
     TeacherOutputs,
     TokenizedInputs,
@@ -24,7 +22,7 @@ from keras_dts.types import (
 
 
 class TeacherSource:
-    """Puts the teacher's outputs into a batch.
+    """Returns the teacher's outputs, wherever they come from.
 
     Args:
         models: The teacher and the student.
@@ -36,10 +34,10 @@ class TeacherSource:
         self._live = LiveTeacher(models, distiller)
         self._cached = CachedTeacher(models, distiller.teacher)
 
-    def batch(
+    def outputs(
         self, x: Any, state: Any = None, plan: ChunkPlan | None = None
-    ) -> Batch | ChunkableBatch:
-        """Returns a batch with the teacher's outputs.
+    ) -> TeacherOutputs:
+        """Returns the teacher's outputs for a batch.
 
         Args:
             x: The `x` of a batch, a `CachedBatch` if it is from a cache.
@@ -47,20 +45,16 @@ class TeacherSource:
             plan: `None`, or how the step is cut into chunks, if it is large
                 enough.
         """
+        inputs = x.inputs if isinstance(x, CachedBatch) else x
+        self._models.ensure_ready(inputs)
         if isinstance(x, CachedBatch):
-            inputs = x.inputs
-            self._models.ensure_ready(inputs)
             teacher = self._cached(x)
         else:
-            inputs = x
-            self._models.ensure_ready(inputs)
             teacher = self._live(x, state, plan)
         if isinstance(inputs, TokenizedInputs) and inputs.spans:
             outputs, overlap = align_spans(teacher.outputs, *inputs.spans)
-            teacher = teacher._replace(outputs=outputs, overlap=overlap)
-        if plan is not None and _is_large(teacher.outputs, plan):
-            return ChunkableBatch(inputs, teacher)
-        return Batch(inputs, teacher)
+            return teacher._replace(outputs=outputs, overlap=overlap)
+        return teacher
 
 
 class LiveTeacher:
@@ -133,8 +127,9 @@ class CachedTeacher:
         )
 
 
-def _is_large(outputs: Any, plan: ChunkPlan) -> bool:
-    """Says whether a step is cut into chunks."""
+def comes_in_chunks(teacher: TeacherOutputs, plan: ChunkPlan) -> bool:
+    """Says whether a step is large enough to be cut into chunks."""
+    outputs = teacher.outputs
     if isinstance(outputs, HiddenStates):
         return True
     first = keras.tree.flatten(outputs)[0]

@@ -85,7 +85,7 @@ def read_labels(
     if len(read.shape) == len(outputs.shape):
         return SafeLabels(read, None, None)
     safe = ops.clip(read, 0, outputs.shape[-1] - 1)
-    bad = ops.not_equal(safe, read)
+    bad = safe != read
     if ignore is None:
         return SafeLabels(safe, bad, None)
     ignored = ops.equal(read, ignore)

@@ -148,6 +148,13 @@ class LogitPair:
         student = ops.stop_gradient(self.student)
         if self.labels is None or not self.same_classes:
             return ops.zeros_like(student[..., 0])
-        return cross_entropy(student, self.labels) - cross_entropy(
-            self.teacher, self.labels
+        if not self.has_class_indices:
+            return cross_entropy(student, self.labels) - cross_entropy(
+                self.teacher, self.labels
+            )
+        index = self.labels[..., None]  # (batch, ..., 1)
+        theirs, ours = (
+            ops.take_along_axis(ops.log_softmax(logits), index, axis=-1)
+            for logits in (self.teacher, student)
         )
+        return (theirs - ours)[..., 0]

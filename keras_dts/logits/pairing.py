@@ -145,7 +145,8 @@ def _pair(
     )
     if classes is not None:
         pair = top_k_pair(pair, classes)
-    return pair, ops.stack([teacher_fault, label_fault]), safe
+    faults = ops.cast(ops.stack([teacher_fault, label_fault]), loss_dtype())
+    return pair, faults, safe
 
 
 def _read(
@@ -155,7 +156,7 @@ def _read(
     ignore: int | None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor]:
     """Returns labels for losses, and for Keras; weights; and the fault."""
-    fault = ops.zeros((), dtype=loss_dtype())
+    fault = ops.zeros((), dtype="bool")
     if labels is None:
         return None, None, weights, fault
     safe = read_labels(labels, student, ignore)
@@ -190,24 +191,24 @@ def _finite_or_zero(
         weights: Shape `(batch, ...)`, or `None` where every entry counts.
 
     Returns:
-        The logits, and 1 if an entry that counts had such logits, else 0.
+        The logits, and whether an entry that counts had such logits.
     """
     # A sum is finite only where all its terms are.
     if weights is None:
         finite = ops.isfinite(ops.sum(logits))
-        fault = 1.0 - ops.cast(finite, loss_dtype())
+        fault = ~finite
     else:
         rows = ops.isfinite(ops.sum(logits, axis=-1))
-        fault = _any(ops.logical_not(rows), weights)
-        finite = ops.expand_dims(rows, axis=-1)  # (batch, ..., 1)
+        fault = _any(~rows, weights)
+        finite = rows[..., None]  # (batch, ..., 1)
     return ops.where(finite, logits, 0.0), fault
 
 
 def _any(flags: Tensor, weights: Tensor | None) -> Tensor:
-    """Returns 1 if a flag is up at an entry that weighs something, else 0."""
+    """Says whether a flag is up at an entry that weighs something."""
     if weights is not None:
         flags = ops.logical_and(flags, ops.not_equal(weights, 0))
-    return ops.cast(ops.any(flags), loss_dtype())
+    return ops.any(flags)
 
 
 def _worst(faults: list[Tensor]) -> Tensor:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_dts.backend import runs_eagerly
 from keras_dts.logits import BatchLogits
 from keras_dts.temperatures.auto import AutoTemperature
 from keras_dts.temperatures.base import (
@@ -120,6 +121,8 @@ class DynamicTemperature(Temperature):
         self.progress = add_scalar(self, "progress", 0.0)
         # How far one step moves `progress`; 0 unless granularity is "step".
         self.progress_per_step = add_scalar(self, "progress_per_step", 0.0)
+        # Whether the steps of this epoch can leave out the update.
+        self._stands_still = False
 
     def dynamic_temperature(self) -> DynamicTemperature:
         """Returns this policy itself."""
@@ -129,10 +132,7 @@ class DynamicTemperature(Temperature):
     def bounds(self) -> tuple[float, float, float]:
         """The initial, lowest and highest temperature, as floats."""
         variables = (self.initial, self.minimum, self.maximum)
-        # By way of `str`: 3.3 comes back as 3.3, not as 3.299999952316284.
-        initial, minimum, maximum = (
-            float(str(ops.convert_to_numpy(v))) for v in variables
-        )
+        initial, minimum, maximum = map(number, variables)
         return initial, minimum, maximum
 
     @property
@@ -176,6 +176,8 @@ class DynamicTemperature(Temperature):
             ValueError: If the cosine is to move with every step and nobody
                 knows how many there are.
         """
+        still = self.constant and number(self.temperature) == self.bounds[0]
+        self._stands_still = still and runs_eagerly()
         if self.constant:
             return
         if self.granularity == "epoch":
@@ -214,7 +216,7 @@ class DynamicTemperature(Temperature):
     def begin_step(self, batch: BatchLogits) -> None:
         """Moves the temperature, if the step that moves it is to use it."""
         self._choose(batch)
-        if self.update_order == "before":
+        if self.update_order == "before" and not self._stands_still:
             self.update(self._gap(batch))
 
     def snapshot(self, batch: BatchLogits) -> TemperatureFunction:
@@ -224,7 +226,7 @@ class DynamicTemperature(Temperature):
 
     def end_step(self, batch: BatchLogits) -> None:
         """Moves the temperature, if the step was not to use it yet."""
-        if self.update_order == "after":
+        if self.update_order == "after" and not self._stands_still:
             self.update(batch.gap())
 
     def _gap(self, batch: BatchLogits) -> Tensor:
@@ -274,3 +276,9 @@ def check_bounds(initial: Any, minimum: Any, maximum: Any) -> None:
             "`minimum` must be at most `maximum`. Received: "
             f"minimum={minimum}, maximum={maximum}"
         )
+
+
+def number(variable: Any) -> float:
+    """Returns a scalar variable as a float."""
+    # By way of `str`: 3.3 comes back as 3.3, not as 3.299999952316284.
+    return float(str(ops.convert_to_numpy(variable)))

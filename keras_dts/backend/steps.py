@@ -1,4 +1,4 @@
-"""Replicas of a model, and what runs without a gradient."""
+"""How a backend runs a step: eagerly or not, in replicas, with a gradient."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
+
+
+def runs_eagerly() -> bool:
+    """Says whether Python runs in every step, as on PyTorch."""
+    eager: bool = keras.config.backend() == "torch"
+    return eager
 
 
 def replica_count() -> int:
