@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
+from keras import ops
+
+from keras_dts.types import Tensor
 
 
 def runs_eagerly() -> bool:
@@ -39,3 +43,18 @@ def no_gradient() -> AbstractContextManager[Any]:
     torch: Any = importlib.import_module("torch")
     context: AbstractContextManager[Any] = torch.no_grad()
     return context
+
+
+def without_gradient(
+    function: Callable[..., Tensor], *tensors: Tensor
+) -> Tensor:
+    """Computes a function that the gradient does not flow through.
+
+    Args:
+        function: From the tensors to a tensor.
+        *tensors: The tensors.
+    """
+    if keras.config.backend() == "torch":
+        with no_gradient():
+            return function(*tensors)
+    return function(*map(ops.stop_gradient, tensors))

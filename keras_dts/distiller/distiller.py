@@ -189,13 +189,11 @@ class Distiller(CheckpointedModel, TakesCaches):
         self.student_inputs = student_inputs
         terms = Terms(entries, teacher, student)
         own = [self.temperature] if terms.uses_temperature else []
-        # The temperatures in use: the distiller's, and those of its losses.
-        self.policies = [*own, *terms.policies]
         self._models = ModelPair(
             teacher,
             student,
             terms,
-            self.policies,
+            [*own, *terms.policies],
             to_from_logits(from_logits),
             teacher_inputs,
             student_inputs,
@@ -244,6 +242,12 @@ class Distiller(CheckpointedModel, TakesCaches):
     def output_names(self) -> list[str]:
         """The student's output names, which `compile` may refer to."""
         return self.student.output_names
+
+    @property
+    def policies(self) -> tuple[Temperature, ...]:
+        """The temperatures in use: the distiller's, and those of its losses."""
+        own = (self.temperature,) if self.uses_temperature else ()
+        return (*own, *self.objective.terms.policies)
 
     @property
     def uses_temperature(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dts.backend import no_gradient
 from keras_dts.chunking import LogitChunk
 from keras_dts.logits import LogitPair, WholeBatch
 from keras_dts.types import Tensor
@@ -25,11 +26,9 @@ class StepLogs(keras.metrics.Metric):
     def __init__(self, names: list[str]) -> None:
         super().__init__(name="step_logs", dtype=loss_dtype())
         self.names = tuple(names)
+        # The sums, and last the number of examples.
         self._sums = self.add_variable(
-            shape=(len(names),), initializer="zeros", name="sums"
-        )
-        self._examples = self.add_variable(
-            shape=(), initializer="zeros", name="examples"
+            shape=(len(names) + 1,), initializer="zeros", name="sums"
         )
 
     def update_state(self, values: dict[str, Tensor], examples: Any) -> None:
@@ -39,19 +38,19 @@ class StepLogs(keras.metrics.Metric):
             values: Scalars by name; a name that is missing counts as 0.
             examples: The number of examples in the step.
         """
-        if len(values) < len(self.names):
-            nothing = ops.zeros((), dtype=self.dtype)
-            values = {name: values.get(name, nothing) for name in self.names}
-        row = ops.stack([values[name] for name in self.names])
-        if not isinstance(examples, int):
-            examples = ops.cast(examples, self.dtype)
-        self._sums.assign_add(row * examples)
-        self._examples.assign_add(examples)
+        with no_gradient():
+            one = ops.ones((), dtype=self.dtype)
+            row = [values.get(name, 0.0 * one) for name in self.names]
+            if not isinstance(examples, int):
+                examples = ops.cast(examples, self.dtype)
+            self._sums.assign_add(ops.stack([*row, one]) * examples)
 
     def result(self) -> dict[str, Tensor]:
         """Returns the means by name; 0 before the first step."""
-        means = self._sums.value / ops.maximum(self._examples.value, 1.0)
-        return dict(zip(self.names, ops.unstack(means), strict=True))
+        *sums, examples = ops.unstack(self._sums.value)
+        examples = ops.maximum(examples, 1.0)
+        named = zip(self.names, sums, strict=True)
+        return {name: total / examples for name, total in named}
 
 
 class DistillationMetrics:

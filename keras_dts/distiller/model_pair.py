@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_dts.chunking import ChunkPlan
-from keras_dts.distiller.terms import Terms
+from keras_dts.distiller.terms import LossUse, Terms
 from keras_dts.features import FeatureExtractor, SymbolicCall, known_input
 from keras_dts.logits import OutputSpec, output_specs
 from keras_dts.temperatures import Temperature
@@ -33,6 +33,8 @@ class ModelPair:
     Attributes:
         specs: How each output that losses on logits read is read; empty until
             both models are built.
+        uses: The losses on logits, with the outputs that they read; empty
+            until then.
         teacher_structure: The structure of the teacher's outputs, of zeros.
     """
 
@@ -61,6 +63,7 @@ class ModelPair:
         self._student_inputs = student_inputs
         self._checked = False
         self.specs: tuple[OutputSpec, ...] = ()
+        self.uses: list[LossUse] = []
         self.teacher_structure: Any = None
 
     @property
@@ -133,6 +136,7 @@ class ModelPair:
         """
         teacher = self._teacher(teacher_input, training=False)
         student = self._student(student_input, training=False)
+        self.uses = self._terms.uses(student.outputs)
         # While a model is loaded from a file, its tokens come last.
         unknown = tokens_unknown(*self._models)
         self.specs = output_specs(

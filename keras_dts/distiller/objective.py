@@ -86,8 +86,8 @@ class Objective(keras.layers.Layer):
             trainable=False,
             aggregation="only_first_replica",
         )
-        # Whether a step met logits of the teacher that are not finite, and
-        # labels that name no class.
+        # In how many steps the teacher's logits were not finite, and in how
+        # many some labels named no class.
         self.faults = self.add_weight(
             name="faults",
             shape=(2,),
@@ -139,7 +139,7 @@ class Objective(keras.layers.Layer):
             scalar each, or one value for each entry that counts.
         """
         (temperature,) = self._temperature
-        softening = Softening(self.terms.uses(outputs), temperature)
+        softening = Softening(self._models.uses, temperature)
         found: list[Temperatures | None]
         found = [None] * len(keras.tree.flatten(outputs))
         for pair, values in softening.shared_temperatures(logits):
@@ -220,7 +220,7 @@ class Objective(keras.layers.Layer):
         ]
         if not self.terms.reads_logits:
             return values, None
-        uses = self.terms.uses(inputs.student.outputs)
+        uses = self._models.uses
         softening = Softening(uses, self._temperature[0])
         losses, temperature = softening.losses(logits)
         for use, loss in zip(uses, losses, strict=True):
@@ -232,7 +232,7 @@ class Objective(keras.layers.Layer):
         """Counts the step, and notes whether its batch was broken."""
         if self._has_schedules:  # which alone depend on the step
             self.step.assign_add(1)
-        self.faults.assign(ops.maximum(self.faults, faults))
+        self.faults.assign_add(faults)
 
     def _now(self, weight: float | Schedule) -> Any:
         return weight(self.step) if isinstance(weight, Schedule) else weight

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -11,9 +10,7 @@ from keras_dts.distiller.terms.base import Term
 from keras_dts.distiller.terms.feature_term import FeatureTerm
 from keras_dts.distiller.terms.logit_term import LogitTerm
 from keras_dts.distiller.terms.output_term import OutputTerm
-from keras_dts.features import Projector
 from keras_dts.losses import LogitDistillation, from_keras
-from keras_dts.temperatures import Temperature
 from keras_dts.types import ModelOutputs
 
 
@@ -42,6 +39,19 @@ class Terms(keras.layers.Layer):
     Raises:
         ValueError: If an entry is no distillation loss, or names layers that
             the models do not have.
+
+    Attributes:
+        teacher_paths: The paths of the teacher's layers that terms read.
+        student_paths: The paths of the student's layers that terms read.
+        projectors: The projectors of features.
+        policies: The temperatures that losses have of their own.
+        losses_on_logits: The losses on logits.
+        reads_logits: Whether there is a loss on logits.
+        only_logits: Whether there is nothing but losses on logits.
+        reads_outputs: Whether a term reads the outputs as the models return
+            them.
+        uses_temperature: Whether a loss softens by the distiller's
+            temperature.
     """
 
     def __init__(
@@ -49,55 +59,22 @@ class Terms(keras.layers.Layer):
     ) -> None:
         super().__init__(name="terms", autocast=False)
         self.terms = [to_term(entry, teacher, student) for entry in entries]
+        self.teacher_paths = self._all("teacher_paths")
+        self.student_paths = self._all("student_paths")
+        self.projectors = self._all("projectors")
+        self.policies = self._all("policies")
+        self.losses_on_logits = self._all("losses_on_logits")
+        self.reads_logits = bool(self.losses_on_logits)
+        self.only_logits = all(term.losses_on_logits for term in self.terms)
+        self.reads_outputs = any(term.reads_outputs for term in self.terms)
+        self.uses_temperature = any(
+            loss.temperature is None for loss in self.losses_on_logits
+        )
         self.built = True
 
-    def _all(self, of: Callable[[Term], Any]) -> list[Any]:
-        return [item for term in self.terms for item in of(term)]
-
-    @property
-    def teacher_paths(self) -> list[str]:
-        """The paths of the teacher's layers that terms read."""
-        return self._all(lambda term: term.teacher_paths)
-
-    @property
-    def student_paths(self) -> list[str]:
-        """The paths of the student's layers that terms read."""
-        return self._all(lambda term: term.student_paths)
-
-    @property
-    def projectors(self) -> list[Projector]:
-        """The projectors of features."""
-        return self._all(lambda term: term.projectors)
-
-    @property
-    def policies(self) -> list[Temperature]:
-        """The temperatures that losses have of their own."""
-        return self._all(lambda term: term.policies)
-
-    @property
-    def losses_on_logits(self) -> list[LogitDistillation]:
-        """The losses on logits."""
-        return self._all(lambda term: term.losses_on_logits)
-
-    @property
-    def reads_logits(self) -> bool:
-        """Whether there is a loss on logits."""
-        return bool(self.losses_on_logits)
-
-    @property
-    def only_logits(self) -> bool:
-        """Whether there is nothing but losses on logits."""
-        return all(term.losses_on_logits for term in self.terms)
-
-    @property
-    def reads_outputs(self) -> bool:
-        """Whether a term reads the outputs as the models return them."""
-        return any(term.reads_outputs for term in self.terms)
-
-    @property
-    def uses_temperature(self) -> bool:
-        """Whether a loss softens by the distiller's temperature."""
-        return any(x.temperature is None for x in self.losses_on_logits)
+    def _all(self, attribute: str) -> tuple[Any, ...]:
+        """Returns what all terms have of an attribute, one after the other."""
+        return tuple(x for term in self.terms for x in getattr(term, attribute))
 
     def build_for(self, teacher: ModelOutputs, student: ModelOutputs) -> None:
         """Checks what the models return, and builds what depends on it."""
