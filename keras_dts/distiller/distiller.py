@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_dts.cache import TakesCaches, TeacherCache
+from keras_dts.cache import CacheAdapter, OutputCodec, TeacherCache
 from keras_dts.distiller.arguments import (
     check_models,
     to_entries,
@@ -20,6 +20,7 @@ from keras_dts.distiller.arguments import (
 )
 from keras_dts.distiller.chunked import Chunk, ChunkedLosses, Told
 from keras_dts.distiller.chunks import Chunks
+from keras_dts.distiller.fit_data import FitData
 from keras_dts.distiller.heads import HeadReader, logged
 from keras_dts.distiller.in_fit import (
     EpochDriver,
@@ -34,7 +35,7 @@ from keras_dts.logits import LogitPair
 from keras_dts.losses import DEFAULT_TEMPERATURE
 from keras_dts.metrics import HeadMetrics
 from keras_dts.temperatures import Temperature, Temperatures, to_policy
-from keras_dts.text import RawText, align_spans, is_causal, padding_of
+from keras_dts.text import RawTextAdapter, align_spans, is_causal, padding_of
 from keras_dts.types import (
     CachedBatch,
     HiddenStates,
@@ -70,7 +71,7 @@ class _Pair(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class Distiller(Checkpoints, TakesCaches):
+class Distiller(Checkpoints):
     """Trains a student on labels and on a teacher's answers, by `fit`.
 
     ```
@@ -233,9 +234,15 @@ class Distiller(Checkpoints, TakesCaches):
         self._tapped_student = FeatureExtractor("student", student, paths)
         self.teacher_inputs = teacher_inputs
         self.student_inputs = student_inputs
-        self._raw_text = RawText(
-            teacher, student, teacher_inputs, student_inputs
+        self._data = FitData(
+            (
+                CacheAdapter(student, self.check_cache),
+                RawTextAdapter(
+                    teacher, student, teacher_inputs, student_inputs
+                ),
+            )
         )
+        self._codec = OutputCodec(teacher, self._reader.from_logits[0])
         self._make_state()
         self._look_at_models()
         self._chunks = Chunks(
@@ -431,34 +438,93 @@ class Distiller(Checkpoints, TakesCaches):
     @functools.wraps(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Trains the student; see `keras.Model.fit`."""
-        bound = inspect.signature(super().fit).bind(*args, **kwargs)
-        given = bound.arguments.get("callbacks")
-        if isinstance(given, keras.callbacks.CallbackList):
-            given = given.callbacks
-        given = [c for c in keras.tree.flatten(given) if c is not None]
         guard = FaultGuard()
-        bound.arguments["callbacks"] = [guard, *given, EpochDriver()]
+
+        def change(options: dict[str, Any]) -> None:
+            given = options.get("callbacks")
+            if isinstance(given, keras.callbacks.CallbackList):
+                given = given.callbacks
+            given = [c for c in keras.tree.flatten(given) if c is not None]
+            options["callbacks"] = [guard, *given, EpochDriver()]
+            self._data.for_fit(options, teacher=self.evaluates_teacher)
+
         try:
-            return super().fit(*bound.args, **bound.kwargs)
+            return self._data.call(super().fit, args, kwargs, change)
         finally:
             guard.reattach()
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates the student; see `keras.Model.evaluate`."""
+        return self._data.call(
+            super().evaluate,
+            args,
+            kwargs,
+            self._data.for_evaluation,
+            teacher=self.evaluates_teacher,
+        )
+
+    @functools.wraps(keras.Model.predict)
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns the student's outputs; see `keras.Model.predict`."""
+        return self._data.call(
+            super().predict,
+            args,
+            kwargs,
+            self._data.for_evaluation,
+            teacher=False,
+        )
 
     @functools.wraps(keras.Model.train_on_batch)
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """Trains on one batch; see `keras.Model.train_on_batch`."""
         clear_faults(self)
-        logs = super().train_on_batch(*args, **kwargs)
+        logs = self._data.call(
+            super().train_on_batch,
+            args,
+            kwargs,
+            self._data.for_batch,
+            teacher=True,
+        )
         raise_faults(self, "in this batch")
         return logs
 
-    def check_cache(self, cache: TeacherCache) -> None:
-        """Raises a `ValueError` unless a cache answers for the teacher."""
-        cache.check_teacher(self.teacher)
-        cache.check_answers(
-            [path for term in self.terms for path in term.teacher_paths],
-            self._reader.from_logits[0],
-            outputs=any(term.reads_outputs for term in self.terms),
+    @functools.wraps(keras.Model.test_on_batch)
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates on one batch; see `keras.Model.test_on_batch`."""
+        return self._data.call(
+            super().test_on_batch,
+            args,
+            kwargs,
+            self._data.for_batch,
+            teacher=self.evaluates_teacher,
         )
+
+    @functools.wraps(keras.Model.predict_on_batch)
+    def predict_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Predicts one batch; see `keras.Model.predict_on_batch`."""
+        return self._data.call(
+            super().predict_on_batch,
+            args,
+            kwargs,
+            self._data.for_batch,
+            teacher=False,
+        )
+
+    def check_cache(self, cache: TeacherCache) -> None:
+        """Raises a `ValueError` unless a cache has what the losses read."""
+        cache.check_teacher(self.teacher)
+        cache.check_from_logits(self._reader.from_logits[0])
+        for term in self.terms:
+            cache.check_features(term.teacher_paths)
+            if term.reads_outputs:
+                loss = type(term._wrapped[0]).__name__
+                cache.check_every_class(loss, cache.output_indices)
+            for loss in term.losses_on_logits:
+                if not loss.takes_coarse:
+                    cache.check_every_class(
+                        type(loss).__name__, self._reader.outputs_of(loss)
+                    )
 
     def train_step(self, *args: Any) -> Any:
         """Asks the teacher, then defers to Keras's own step.
@@ -499,7 +565,7 @@ class Distiller(Checkpoints, TakesCaches):
         """Returns the answers in a batch, and which classes they are of."""
         if not (self._complete and self._looked):
             self._first_look(self._pair(x.inputs))
-        outputs = self._reader.packed(x.outputs)
+        outputs = self._reader.packed(self._codec.restore(x))
         classes = [x.classes.get(str(i)) for i in range(len(x.outputs))]
         return ModelOutputs(outputs, x.features), classes
 
@@ -710,7 +776,7 @@ class Distiller(Checkpoints, TakesCaches):
             each example or token that counts, shape `(entries,)`.
         """
         given = {"x": x, "y": y, "sample_weight": sample_weight}
-        self._raw_text.feed_batch(given, both=True)
+        self._data.for_batch(given, teacher=True)
         names = ("x", "y", "sample_weight")
         data = keras.tree.map_structure(
             lambda v: None if v is None else ops.convert_to_tensor(v),

@@ -121,6 +121,16 @@ class HeadReader:
             _check_shapes(theirs[index], ours[index], same)
             self._logits(index)
 
+    def outputs_of(self, loss: LogitDistillation) -> set[int] | None:
+        """Returns the outputs that a loss reads, `None` if not yet known."""
+        if self._losses is None:
+            return None
+        return {
+            index
+            for index, losses in self._losses.items()
+            if any(loss is x for x in losses)
+        }
+
     def packed(self, outputs: Sequence[Tensor]) -> Any:
         """Returns a teacher's outputs in the structure that it gives."""
         return keras.tree.pack_sequence_as(self._structure, list(outputs))
@@ -186,7 +196,7 @@ class HeadReader:
                 `(batch, ...)`.
             classes: `None` for a teacher that is there. For its answers from
                 a cache, for each output `None`, or which classes they are
-                of; in float16, and of some classes, they are logits.
+                of; those of some classes are log probabilities.
 
         Raises:
             ValueError: As `check_outputs`; or if a loss needs classes that
@@ -217,9 +227,7 @@ class HeadReader:
                 labels[index],
                 weight if overlap is None else weight * overlap,
                 Reading(
-                    is_logits[0]
-                    or classes[index] is not None
-                    or (cached and _is_narrow(theirs[index])),
+                    is_logits[0] or classes[index] is not None,
                     is_logits[1],
                     ignore,
                     self._same_tokens is not False,
@@ -419,11 +427,6 @@ def _check_coarse(losses: list[LogitDistillation]) -> None:
                 "and `top_k` of the cache must be `None` for it. Received: a "
                 "cache that keeps the most probable classes"
             )
-
-
-def _is_narrow(output: Tensor) -> bool:
-    narrow: bool = keras.backend.standardize_dtype(output.dtype) == "float16"
-    return narrow
 
 
 def _any(flags: Tensor, weights: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ from texts import LABELS, SENTENCES, bert, distil_bert, gpt2
 
 import keras_dts
 from keras_dts import losses, metrics
-from keras_dts.cache.predictor import Teacher
-from keras_dts.cache.quantization import pack, unpack
+from keras_dts.cache.predictor import TeacherPredictor
+from keras_dts.cache.quantization import dequantize, quantize
 from keras_dts.logits import top_k as coarse_module
 from keras_dts.logits.pair import LogitPair
 from keras_dts.temperatures.base import Temperatures
@@ -345,7 +345,7 @@ def test_eight_bits_are_steps_between_the_ends(tmp_path, top_k):
     assert cache.bytes_per_example == (16 if top_k is None else 5 + 4 + 8)
     # The teacher's answers are rounded alike before they are compared.
     assert cache.verify(teacher, (X, Y)) < 0.02
-    with pytest.raises(ValueError, match="another output_0 to example"):
+    with pytest.raises(ValueError, match="another output_0 for example"):
         cache.verify(teacher, teacher_inputs=lambda x: x + 1.0)
     if top_k is None:
         same_logs(fit(distil(teacher), cache), fit(distil(teacher), X, Y), 0.02)
@@ -353,9 +353,9 @@ def test_eight_bits_are_steps_between_the_ends(tmp_path, top_k):
 
 def test_eight_bits_of_one_value_are_that_value():
     values = np.full((3, 5), -1.5, "float32")
-    np.testing.assert_array_equal(unpack(*pack(values)), values)
+    np.testing.assert_array_equal(dequantize(*quantize(values)), values)
     values = np.array([[-1e9, 0.0, -2.0]])
-    low, high, other = unpack(*pack(values))[0]
+    low, high, other = dequantize(*quantize(values))[0]
     assert low == -np.finfo("float16").max
     assert high == pytest.approx(0.0, abs=65504 * 2**-23)
     assert abs(other + 2.0) < 130
@@ -547,15 +547,15 @@ def test_a_run_that_was_killed_goes_on(tmp_path, whole, kind, seed):
 def test_what_is_there_is_not_asked_again(tmp_path, monkeypatch):
     teacher = net(16, 1)
     asked = []
-    answer = Teacher.answer
+    predict = TeacherPredictor.predict
 
     def stop(self, x):
         if len(asked) == 3:
             raise KeyboardInterrupt
         asked.append(len(x))
-        return answer(self, x)
+        return predict(self, x)
 
-    monkeypatch.setattr(Teacher, "answer", stop)
+    monkeypatch.setattr(TeacherPredictor, "predict", stop)
     with pytest.raises(KeyboardInterrupt):
         cached(teacher, (X, Y), tmp_path, batch_size=10)
     with pytest.raises(ValueError, match="which ends after 30 examples"):
@@ -582,8 +582,8 @@ def test_parts_are_written_and_read_by_many_processes(tmp_path):
         np.testing.assert_allclose(one, other, atol=1e-6)
     script = (
         "import sys, numpy, pathlib\n"
-        "from keras_dts.cache.records import Reader\n"
-        "reader = Reader(pathlib.Path(sys.argv[1]))\n"
+        "from keras_dts.cache.reader import RecordReader\n"
+        "reader = RecordReader(pathlib.Path(sys.argv[1]))\n"
         "rows = numpy.arange(reader.count)\n"
         "print(reader.read(reader.fields[0], rows).sum())\n"
     )
@@ -617,7 +617,7 @@ def test_a_cache_is_no_code(tmp_path, monkeypatch):
 def test_another_teacher_is_refused(tmp_path):
     cache = cached(net(16, 1), (X, Y), tmp_path)
     other = net(16, 3)
-    message = "`teacher` must be the one whose answers are in the cache"
+    message = "`teacher` must be the model whose outputs are in the cache"
     with pytest.raises(ValueError, match=message):
         fit(distil(other), cache)
     with pytest.raises(ValueError, match=message):
@@ -647,7 +647,7 @@ def test_other_data_are_refused(tmp_path, case):
     cached(teacher, (X, Y), tmp_path)
     with pytest.raises(ValueError, match=message) as error:
         keras_dts.TeacherCache(tmp_path, make())
-    assert "`data` must be what the cache is of" in str(error.value)
+    assert "`data` must be the data of the cache" in str(error.value)
 
 
 def test_other_batches_are_refused(tmp_path):
@@ -699,7 +699,7 @@ def test_an_answer_that_differs_is_told(tmp_path):
     teacher = net(16, 1)
     cache = cached(teacher, (X, Y), tmp_path)
     assert cache.verify(teacher, (X, Y)) < 1e-5
-    with pytest.raises(ValueError, match="another output_0 to example"):
+    with pytest.raises(ValueError, match="another output_0 for example"):
         cache.verify(teacher, teacher_inputs=lambda x: x + 1.0)
 
 
@@ -708,7 +708,7 @@ def test_an_answer_that_differs_is_told(tmp_path):
     [
         ({"top_k": 0}, "`top_k` must be"),
         ({"dtype": "int8"}, "`dtype` must be one of None, 'float32'"),
-        ({"views": 2}, "`augment` must make the views"),
+        ({"views": 2}, "`augment` must be a function if"),
     ],
 )
 def test_arguments_are_checked(tmp_path, options, message):
@@ -722,7 +722,7 @@ def test_arguments_are_checked(tmp_path, options, message):
         ((X, Y[:9]), r"lengths \[9, 50\]"),
         (X[:0], r"lengths \[0\]"),
         (iter([]), "at least one batch"),
-        (3, "must be arrays, or give batches"),
+        (3, "must be arrays, or yield batches"),
     ],
 )
 def test_data_are_checked(tmp_path, data, message):
@@ -863,6 +863,6 @@ def test_a_student_that_augments_alone_is_warned(tmp_path):
 @pytest.mark.filterwarnings("ignore:__array__")
 def test_data_that_change_are_warned_of(tmp_path):
     data = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(50).batch(16)
-    with pytest.warns(UserWarning, match="others each time they are read"):
+    with pytest.warns(UserWarning, match="change each time they are read"):
         cache = cached(net(16, 1), data, tmp_path)
     assert cache.verify(net(16, 1)) < 1e-5

@@ -21,8 +21,7 @@ from texts import (
 )
 
 import keras_dts
-from keras_dts import losses
-from keras_dts.text import tasks as text
+from keras_dts import losses, text
 
 OTHER_VOCABULARY = [*VOCABULARY[:-4], "ju", "##mp", "la", "##zy", "spam"]
 
