@@ -1,4 +1,4 @@
-"""Saves and loads a distiller: whole, or without its teacher."""
+"""Which weights of a distiller train, and how they are saved."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ _SERIALIZED = (
 
 
 class CheckpointedModel(keras.Model, abc.ABC):
-    """A model that is saved whole, or without its teacher.
+    """A model of two, of which one trains; saved whole, or without the other.
 
-    `save` is complete. `save_weights`, which Keras's callbacks call, leaves
+    What trains are the student, the temperatures and the projectors. `save` is
+    complete. `save_weights`, which Keras's callbacks call, leaves
     the teacher's weights out and keeps its fingerprint.
 
     A subclass has the arguments of its constructor as attributes, and
@@ -36,6 +37,7 @@ class CheckpointedModel(keras.Model, abc.ABC):
     """
 
     teacher: keras.Model
+    student: keras.Model
 
     # Attributes that Keras's saving shall not find.
     _hidden: frozenset[str] | set[str] = frozenset()
@@ -47,13 +49,42 @@ class CheckpointedModel(keras.Model, abc.ABC):
 
     @property
     @abc.abstractmethod
-    def projectors(self) -> list[Any]:
+    def policies(self) -> tuple[Any, ...]:
+        """The temperatures in use."""
+
+    @property
+    @abc.abstractmethod
+    def projectors(self) -> tuple[Any, ...]:
         """The layers that are built by the shapes of features."""
 
     @property
     @abc.abstractmethod
     def distillation_metrics(self) -> list[Any]:
         """The metrics that `compile` got as `distillation_metrics`."""
+
+    @property
+    def trainable_weights(self) -> list[Any]:
+        """The weights of the student, the temperatures and the projectors."""
+        if not self.trainable:
+            return []
+        layers = [self.student, *self.policies, *self.projectors]
+        weights = [w for layer in layers for w in layer.trainable_weights]
+        return list({id(w): w for w in weights}.values())
+
+    @property
+    def trainable_variables(self) -> list[Any]:
+        """The same as `trainable_weights`."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_weights(self) -> list[Any]:
+        """All other weights; the teacher's are among them."""
+        return _without(self.weights, self.trainable_weights)
+
+    @property
+    def non_trainable_variables(self) -> list[Any]:
+        """All other variables; the teacher's are among them."""
+        return _without(self.variables, self.trainable_weights)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, serialized."""
@@ -154,3 +185,8 @@ class CheckpointedModel(keras.Model, abc.ABC):
                 f"with. Received: {self.teacher.name!r}, whose weights differ"
             )
         super().load_own_variables(values)
+
+
+def _without(variables: list[Any], others: list[Any]) -> list[Any]:
+    left_out = {id(v) for v in others}
+    return [v for v in variables if id(v) not in left_out]

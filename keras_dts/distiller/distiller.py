@@ -10,8 +10,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.cache import TakesCaches, TeacherCache
-from keras_dts.chunking import LogitChunk, plan_chunks
+from keras_dts.cache import CacheAdapter, TeacherCache
+from keras_dts.chunking import plan_chunks
 from keras_dts.distiller.arguments import (
     check_models,
     to_entries,
@@ -21,36 +21,28 @@ from keras_dts.distiller.arguments import (
     weigh_metrics,
 )
 from keras_dts.distiller.checkpoints import CheckpointedModel
-from keras_dts.distiller.epochs import EpochDriver
+from keras_dts.distiller.epochs import add_callbacks
 from keras_dts.distiller.faults import FaultGuard, clear_faults, raise_faults
+from keras_dts.distiller.fit_data import FitData, converted
 from keras_dts.distiller.logs import DistillationMetrics, StepLogs
 from keras_dts.distiller.model_pair import ModelPair
 from keras_dts.distiller.objective import Objective
+from keras_dts.distiller.steps import Steps, labels_of
 from keras_dts.distiller.student_loss import StudentLoss
-from keras_dts.distiller.teacher import TeacherSource, comes_in_chunks
-from keras_dts.distiller.terms import TermInputs, Terms
-from keras_dts.logits import Targets, check_targets
+from keras_dts.distiller.terms import Terms
 from keras_dts.temperatures import (
     DEFAULT_TEMPERATURE,
     Temperature,
     Temperatures,
     to_policy,
 )
-from keras_dts.text import RawText, is_causal
-from keras_dts.types import (
-    CachedBatch,
-    ChunkableBatch,
-    FeatureBatch,
-    HiddenStates,
-    ModelOutputs,
-    TaughtLabels,
-    Tensor,
-)
+from keras_dts.text import RawTextAdapter, is_causal
+from keras_dts.types import HiddenStates, ModelOutputs, TaughtLabels, Tensor
 from keras_dts.utils import Schedule, check_weight
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class Distiller(CheckpointedModel, TakesCaches):
+class Distiller(CheckpointedModel):
     """Trains a student on labels and on a teacher's outputs, by `fit`.
 
     ```
@@ -175,58 +167,44 @@ class Distiller(CheckpointedModel, TakesCaches):
         kwargs.setdefault("dtype", student.dtype_policy)
         super().__init__(name=name, autocast=False, **kwargs)
         self.supports_masking = True
-        self.teacher = teacher
-        self.student = student
-        self.student_loss_weight = student_loss_weight
+        self.teacher, self.student = teacher, student
         entries = to_entries(distillation_losses)
         # In a tuple, so that Keras does not wrap the user's lists.
         self._entries = (entries,)
         self.distillation_loss_weights = to_loss_weights(
             distillation_loss_weights, entries
         )
+        self.student_loss_weight = student_loss_weight
         self.temperature = to_policy(temperature)
-        self.teacher_inputs = teacher_inputs
-        self.student_inputs = student_inputs
+        inputs = self.teacher_inputs, self.student_inputs = (
+            teacher_inputs,
+            student_inputs,
+        )
         terms = Terms(entries, teacher, student)
-        own = [self.temperature] if terms.uses_temperature else []
         self._models = ModelPair(
             teacher,
             student,
             terms,
-            [*own, *terms.policies],
+            terms.policies_with(self.temperature),
             to_from_logits(from_logits),
-            teacher_inputs,
-            student_inputs,
+            *inputs,
         )
-        self._student_loss = StudentLoss(self)
+        student_loss = StudentLoss(self)
+        weights = (student_loss_weight, self.distillation_loss_weights)
         self.objective = Objective(
-            self._models,
-            terms,
-            self.temperature,
-            self._student_loss,
-            (student_loss_weight, self.distillation_loss_weights),
-        )
-        self._source = TeacherSource(self._models, self)
-        self._raw_text = RawText(
-            teacher, student, teacher_inputs, student_inputs
+            self._models, terms, self.temperature, student_loss, weights
         )
         self.logs = StepLogs(self.objective.logged_names)
-        self._distillation_metrics = DistillationMetrics([])
-        self.built = self._models.build_symbolically()
-        self._plan = plan_chunks(
-            chunk_size, teacher, student, self._softened_losses(terms)
+        self._steps = Steps(
+            self._models, self.objective, student_loss, self.logs, self
         )
-
-    def _softened_losses(self, terms: Terms) -> list[tuple[Any, Any]] | None:
-        """Returns each loss with its temperature, if all are on logits."""
-        if not terms.only_logits:
-            return None
-        return [
-            (loss, loss.temperature or self.temperature)
-            for loss in terms.losses_on_logits
-        ]
-
-    # What the models are, for Keras, for callbacks and for checkpoints.
+        self._distillation_metrics = DistillationMetrics([])
+        text = RawTextAdapter(teacher, student, *inputs)
+        cache = CacheAdapter(student, self.check_cache)
+        self.fit_data = FitData((cache, text), lambda: self.evaluates_teacher)
+        self.built = self._models.build_symbolically()
+        losses = terms.softened_losses(self.temperature)
+        self._plan = plan_chunks(chunk_size, teacher, student, losses)
 
     @property
     def distillation_losses(self) -> list[Any]:
@@ -246,8 +224,7 @@ class Distiller(CheckpointedModel, TakesCaches):
     @property
     def policies(self) -> tuple[Temperature, ...]:
         """The temperatures in use: the distiller's, and those of its losses."""
-        own = (self.temperature,) if self.uses_temperature else ()
-        return (*own, *self.objective.terms.policies)
+        return self.objective.terms.policies_with(self.temperature)
 
     @property
     def uses_temperature(self) -> bool:
@@ -260,7 +237,7 @@ class Distiller(CheckpointedModel, TakesCaches):
         return bool(self.distillation_metrics)
 
     @property
-    def projectors(self) -> list[Any]:
+    def projectors(self) -> tuple[Any, ...]:
         """The layers that project the student's features."""
         return self.objective.terms.projectors
 
@@ -277,34 +254,8 @@ class Distiller(CheckpointedModel, TakesCaches):
         """All metrics; those of the distillation come last."""
         return [*super().metrics, *self.distillation_metrics]
 
-    @property
-    def trainable_weights(self) -> list[Any]:
-        """The weights of the student, the temperatures and the projectors."""
-        if not self.trainable:
-            return []
-        layers = [self.student, *self.policies, *self.projectors]
-        weights = [w for layer in layers for w in layer.trainable_weights]
-        return list({id(w): w for w in weights}.values())
-
-    @property
-    def trainable_variables(self) -> list[Any]:
-        """The same as `trainable_weights`."""
-        return self.trainable_weights
-
-    @property
-    def non_trainable_weights(self) -> list[Any]:
-        """All other weights; the teacher's are among them."""
-        return _without(self.weights, self.trainable_weights)
-
-    @property
-    def non_trainable_variables(self) -> list[Any]:
-        """All other variables; the teacher's are among them."""
-        return _without(self.variables, self.trainable_weights)
-
     def build(self, *shapes: Any, **named_shapes: Any) -> None:
         """Does nothing: the models build themselves when they are called."""
-
-    # Training.
 
     def compile(
         self, *args: Any, distillation_metrics: Any = None, **kwargs: Any
@@ -317,9 +268,8 @@ class Distiller(CheckpointedModel, TakesCaches):
                 compare the models, such as `keras_dts.metrics.TeacherKL()`.
                 Each step calls `update_state(teacher_logits, student_logits,
                 sample_weight=weights)` for each output that a loss on logits
-                reads, so that a metric is one number over all these outputs.
-                `evaluate` and validation run the teacher for them. Where the
-                teacher's logits are not finite, they are NaN.
+                reads. `evaluate` and validation run the teacher for them.
+                Where the teacher's logits are not finite, they are NaN.
             **kwargs: As for `keras.Model.compile`. For causal language
                 models of KerasHub, `metrics` count as `weighted_metrics`.
 
@@ -346,12 +296,9 @@ class Distiller(CheckpointedModel, TakesCaches):
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Trains the student; see `keras.Model.fit`."""
         bound = inspect.signature(super().fit).bind(*args, **kwargs)
-        given = bound.arguments.get("callbacks")
-        if isinstance(given, keras.callbacks.CallbackList):
-            given = given.callbacks
-        given = [c for c in keras.tree.flatten(given) if c is not None]
         guard = FaultGuard()
-        bound.arguments["callbacks"] = [guard, *given, EpochDriver()]
+        add_callbacks(bound.arguments, guard)
+        self.fit_data.for_fit(bound.arguments)
         try:
             return super().fit(*bound.args, **bound.kwargs)
         finally:
@@ -360,21 +307,28 @@ class Distiller(CheckpointedModel, TakesCaches):
     @functools.wraps(keras.Model.train_on_batch)
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """Trains on one batch; see `keras.Model.train_on_batch`."""
+        bound = inspect.signature(super().train_on_batch).bind(*args, **kwargs)
+        self.fit_data.for_training_batch(bound.arguments)
         clear_faults(self)
-        logs = super().train_on_batch(*args, **kwargs)
+        logs = super().train_on_batch(*bound.args, **bound.kwargs)
         faults = ops.convert_to_numpy(self.objective.faults)
         raise_faults(self, faults, "in this batch")
         return logs
 
+    evaluate = converted(keras.Model.evaluate, FitData.for_evaluation)
+    predict = converted(keras.Model.predict, FitData.for_prediction)
+    test_on_batch = converted(
+        keras.Model.test_on_batch, FitData.for_evaluation_batch
+    )
+    predict_on_batch = converted(
+        keras.Model.predict_on_batch, FitData.for_prediction_batch
+    )
+
     def check_cache(self, cache: TeacherCache) -> None:
-        """Raises a `ValueError` unless a cache answers for the teacher."""
+        """Raises a `ValueError` unless a cache has what the losses read."""
         cache.check_teacher(self.teacher)
-        terms = self.objective.terms
-        cache.check_answers(
-            terms.teacher_paths,
-            self._models.from_logits[0],
-            outputs=terms.reads_outputs,
-        )
+        cache.check_from_logits(self._models.from_logits[0])
+        self.objective.check_cache(cache)
 
     def train_step(self, *args: Any) -> Any:
         """Gets the teacher's outputs, then defers to Keras's own step.
@@ -382,31 +336,19 @@ class Distiller(CheckpointedModel, TakesCaches):
         Args:
             *args: The batch; on JAX, the state and the batch.
         """
-        return super().train_step(*self._with_teacher(*args, training=True))
+        return super().train_step(
+            *self._steps.with_teacher(*args, plan=self._plan, training=True)
+        )
 
     def test_step(self, *args: Any) -> Any:
         """Evaluates the student; the teacher runs for metrics that need it."""
         if self.evaluates_teacher:
-            args = self._with_teacher(*args, training=False)
+            args = self._steps.with_teacher(*args, plan=None, training=False)
         result = super().test_step(*args)
         logs, *state = result if isinstance(result, tuple) else (result,)
         unused = {*self.logs.names} - {"student_loss"}
         logs = {name: v for name, v in logs.items() if name not in unused}
         return (logs, *state) if state else logs
-
-    def _with_teacher(self, *args: Any, training: bool) -> tuple[Any, ...]:
-        """Adds the teacher's outputs to the labels of a step's batch."""
-        *state, data = args
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        plan = self._plan if training and self._plan.allows(y) else None
-        teacher = self._source.outputs(x, *(state or [None]), plan)
-        x = x.inputs if isinstance(x, CachedBatch) else x
-        y = TaughtLabels(y, teacher, x)
-        if plan is not None and comes_in_chunks(teacher, plan):
-            x = ChunkableBatch(x)
-        elif training and self.objective.terms.student_paths:
-            x = FeatureBatch(x)
-        return (*state, (x, y, sample_weight))
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns the student's outputs.
@@ -416,13 +358,7 @@ class Distiller(CheckpointedModel, TakesCaches):
                 `FeatureBatch` or a `ChunkableBatch`.
             training: Whether the student runs in training mode.
         """
-        if isinstance(inputs, FeatureBatch):
-            return self._models.student(inputs.inputs, training)
-        if isinstance(inputs, ChunkableBatch):
-            return self._models.student(inputs.inputs, training, self._plan)
-        x = inputs.inputs if isinstance(inputs, CachedBatch) else inputs
-        self._models.ensure_ready(x)
-        return self._models.student(x, training).outputs
+        return self._steps.student(inputs, training, self._plan)
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """Returns nothing: the student's outputs carry their own masks."""
@@ -439,8 +375,7 @@ class Distiller(CheckpointedModel, TakesCaches):
 
         Args:
             x: The inputs.
-            y: The labels, or `None`; in a training step, and where metrics
-                need them, with the teacher's outputs.
+            y: The labels, or `None`; in a step, with the teacher's outputs.
             y_pred: What `call` returned.
             sample_weight: The user's weights, or `None`.
             training: Whether this is a training step.
@@ -448,95 +383,20 @@ class Distiller(CheckpointedModel, TakesCaches):
         Returns:
             A scalar.
         """
-        if not training or not isinstance(y, TaughtLabels):
-            return self._evaluation_loss(x, y, y_pred, sample_weight)
-        student = y_pred
-        if not isinstance(student, ModelOutputs):
-            student = ModelOutputs(student, {})
-        losses = self.objective.compute(
-            TermInputs(y.inputs, y.teacher, student, sample_weight),
-            Targets(y.y, sample_weight, self.loss),
-            self._plan,
-        )
-        if losses.logits.is_whole:
-            self._distillation_metrics.update(losses.logits)
-        else:
-            self._update_metrics_in_chunks(losses.logits, sample_weight)
-        self.logs.update_state(losses.logged, _examples(x))
-        return losses.total
-
-    def _evaluation_loss(
-        self, x: Any, y: Any, outputs: Any, sample_weight: Any
-    ) -> Tensor:
-        """Returns the loss of an evaluation, the student's own, and logs it."""
-        labels = y.y if isinstance(y, TaughtLabels) else y
-        check_targets(self._models.specs, outputs, labels, sample_weight)
-        if isinstance(y, TaughtLabels):
-            targets = Targets(labels, sample_weight, self.loss)
-            logits, _ = self.objective.whole(y.teacher, outputs, targets)
-            self._distillation_metrics.update(logits)
-        loss = self._student_loss(labels, outputs, sample_weight)
-        logged = {"student_loss": self._student_loss.unshare(loss)}
-        self.logs.update_state(logged, _examples(x))
-        return loss
-
-    def _update_metrics_in_chunks(
-        self, logits: Any, sample_weight: Any
-    ) -> None:
-        """Updates the metrics of `compile` chunk by chunk."""
-
-        def update(chunk: LogitChunk, y: Any, weights: Any) -> None:
-            self._distillation_metrics.update_chunk(chunk)
-            if y is not None:
-                super(Distiller, self).compute_metrics(
-                    None, y, chunk.outputs, weights
-                )
-
-        if len(self.metrics) > 2:  # of which one is the loss, one the logs
-            logits.fold(update, self.metrics_variables, sample_weight)
-
-    def temperatures_of(
-        self, x: Any, y: Any = None, sample_weight: Any = None
-    ) -> list[Temperatures | None]:
-        """Returns the temperatures that a batch has now; nothing changes.
-
-        Teacher and student run, and the distiller's policy is used, as in a
-        training step, but for inference.
-
-        Args:
-            x: The inputs of a batch, or its raw strings.
-            y: The labels, or `None`.
-            sample_weight: The weights, or `None`.
-
-        Returns:
-            For each output, `None` if no loss softens it by this policy, or
-            `Temperatures` of NumPy arrays: a scalar each, or one value for
-            each example or token that counts, shape `(entries,)`.
-        """
-        given = {"x": x, "y": y, "sample_weight": sample_weight}
-        self._raw_text.feed_batch(given, both=True)
-        names = ("x", "y", "sample_weight")
-        x, y, sample_weight = keras.tree.map_structure(
-            lambda v: None if v is None else ops.convert_to_tensor(v),
-            tuple(given.get(name) for name in names),
-        )
-        teacher = self._source.outputs(x)
-        outputs = self(x, training=False)
-        targets = Targets(
-            y, sample_weight, self.loss if self.compiled else None
-        )
-        logits, _ = self.objective.whole(teacher, outputs, targets)
-        return self.objective.temperatures_of(logits, outputs)
+        step = (x, y, y_pred, sample_weight)
+        metrics = self._distillation_metrics
+        if training and isinstance(y, TaughtLabels):
+            return self._steps.training_loss(*step, self._plan, metrics)
+        return self._steps.evaluation_loss(*step, metrics)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
         """Returns the logs; metrics that need labels wait for labels."""
-        labels = y.y if isinstance(y, TaughtLabels) else y
         outputs = y_pred.outputs if isinstance(y_pred, ModelOutputs) else y_pred
-        if labels is None or isinstance(outputs, HiddenStates):
+        if labels_of(y) is None or isinstance(outputs, HiddenStates):
             return self.get_metrics_result()
-        return super().compute_metrics(x, labels, outputs, sample_weight)
+        return super().compute_metrics(x, labels_of(y), outputs, sample_weight)
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Returns the logs of the metrics that have seen something."""
@@ -549,13 +409,29 @@ class Distiller(CheckpointedModel, TakesCaches):
                 logs |= result if named else {metric.name: result}
         return logs
 
+    def temperatures_of(
+        self, x: Any, y: Any = None, sample_weight: Any = None
+    ) -> list[Temperatures | None]:
+        """Returns the temperatures that a batch has now; nothing changes.
 
-def _examples(x: Any) -> Any:
-    """Returns the number of examples in a batch."""
-    first = next(i for i in keras.tree.flatten(x) if i is not None)
-    return ops.shape(first)[0]
+        Args:
+            x: The inputs of a batch, or its raw strings.
+            y: The labels, or `None`.
+            sample_weight: The weights, or `None`.
+
+        Returns:
+            For each output, `None` if no loss softens it by the distiller's
+            temperature, or `Temperatures` of NumPy arrays: a scalar each, or
+            one value for each entry that counts, shape `(entries,)`.
+        """
+        given = {"x": x, "y": y, "sample_weight": sample_weight}
+        self.fit_data.for_training_batch(given)
+        return self._steps.temperatures(
+            *(_tensors(given.get(name)) for name in ("x", "y", "sample_weight"))
+        )
 
 
-def _without(variables: list[Any], others: list[Any]) -> list[Any]:
-    left_out = {id(v) for v in others}
-    return [v for v in variables if id(v) not in left_out]
+def _tensors(data: Any) -> Any:
+    return keras.tree.map_structure(
+        lambda v: None if v is None else ops.convert_to_tensor(v), data
+    )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_dts.cache import TeacherCache
 from keras_dts.chunking import Chunker, ChunkPlan
 from keras_dts.distiller.model_pair import ModelPair
 from keras_dts.distiller.softening import Softening
@@ -105,6 +106,18 @@ class Objective(keras.layers.Layer):
         names += ["gap"] if self.terms.reads_logits else []
         names += ["temperature"] if self.terms.uses_temperature else []
         return names
+
+    def check_cache(self, cache: TeacherCache) -> None:
+        """Raises a `ValueError` unless a cache has what the terms read."""
+        cache.check_features(self.terms.teacher_paths)
+        for name in self.terms.readers_of_outputs:
+            cache.check_every_class(name, cache.output_indices)
+        read: dict[Any, set[int]] = {}
+        for use in self._models.uses:
+            read.setdefault(use.loss, set()).update(use.outputs)
+        for loss in self.terms.losses_on_logits:
+            if not loss.accepts_top_k:
+                cache.check_every_class(type(loss).__name__, read.get(loss))
 
     def whole(
         self, teacher: TeacherOutputs, outputs: Any, targets: Targets

@@ -6,12 +6,11 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_dts.backend import no_gradient
+from keras_dts.cache import OutputCodec
 from keras_dts.chunking import ChunkPlan
 from keras_dts.distiller.model_pair import ModelPair
-from keras_dts.logits import from_stored_logits, gives_logits
 from keras_dts.text import align_spans
 from keras_dts.types import (
     CachedBatch,
@@ -103,28 +102,15 @@ class CachedTeacher:
 
     def __init__(self, models: ModelPair, teacher: keras.Model) -> None:
         self._models = models
-        self._teacher = teacher
+        self._codec = OutputCodec(teacher, models.from_logits[0])
 
     def __call__(self, x: CachedBatch) -> TeacherOutputs:
         """Returns the teacher's outputs for a cached batch."""
+        outputs = keras.tree.pack_sequence_as(
+            self._models.teacher_structure, self._codec.restore(x)
+        )
         classes = [x.classes.get(str(i)) for i in range(len(x.outputs))]
-        outputs = [
-            output if which is not None else self._restored(i, output)
-            for i, (output, which) in enumerate(
-                zip(x.outputs, classes, strict=True)
-            )
-        ]
-        packed = keras.tree.pack_sequence_as(
-            self._models.teacher_structure, outputs
-        )
-        return TeacherOutputs(packed, x.features, classes)
-
-    def _restored(self, index: int, output: Any) -> Any:
-        said = self._models.from_logits[0]
-        is_logits = gives_logits(self._teacher, index, said)
-        return from_stored_logits(
-            ops.convert_to_tensor(output), from_logits=is_logits
-        )
+        return TeacherOutputs(outputs, x.features, classes)
 
 
 def comes_in_chunks(teacher: TeacherOutputs, plan: ChunkPlan) -> bool:

@@ -7,6 +7,7 @@ from keras_dts.utils.checks import (
     check_number,
     check_weight,
 )
+from keras_dts.utils.data_adapter import DataAdapter
 from keras_dts.utils.dtypes import loss_dtype, to_loss_dtype
 from keras_dts.utils.files import write_text
 from keras_dts.utils.fingerprint import fingerprint
@@ -19,6 +20,7 @@ from keras_dts.utils.structure import per_output, per_output_strictly, repack
 from keras_dts.utils.versions import __version__, versions
 
 __all__ = [
+    "DataAdapter",
     "EpochBar",
     "Schedule",
     "__version__",

@@ -47,6 +47,11 @@ class Term(keras.layers.Layer):
         self.policies: list[Temperature] = []
         self.built = True
 
+    @property
+    def loss_name(self) -> str:
+        """The name of the entry's class, for messages."""
+        raise NotImplementedError
+
     def outputs_read(self, outputs: Any) -> list[LogitDistillation | None]:
         """Returns the loss on logits, if any, for each of the outputs.
 

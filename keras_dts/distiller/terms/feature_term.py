@@ -46,6 +46,11 @@ class FeatureTerm(Term):
             if function is not None
         ]
 
+    @property
+    def loss_name(self) -> str:
+        """The name of the loss's class, for messages."""
+        return type(self._wrapped[0]).__name__
+
     def build_for(self, teacher: ModelOutputs, student: ModelOutputs) -> None:
         """Builds the projectors."""
         self._pairs(teacher, student)

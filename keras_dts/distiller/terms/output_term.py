@@ -24,6 +24,11 @@ class OutputTerm(Term):
         super().__init__(name="output_term")
         self._wrapped = (loss,)
 
+    @property
+    def loss_name(self) -> str:
+        """The name of the loss's class, for messages."""
+        return type(self._wrapped[0]).__name__
+
     def build_for(self, teacher: ModelOutputs, student: ModelOutputs) -> None:
         """Lets the loss check the outputs that it will get."""
         self._wrapped[0].validate_outputs(teacher.outputs, student.outputs)

@@ -11,6 +11,7 @@ from keras_dts.distiller.terms.feature_term import FeatureTerm
 from keras_dts.distiller.terms.logit_term import LogitTerm
 from keras_dts.distiller.terms.output_term import OutputTerm
 from keras_dts.losses import LogitDistillation, from_keras
+from keras_dts.temperatures import Temperature
 from keras_dts.types import ModelOutputs
 
 
@@ -48,8 +49,8 @@ class Terms(keras.layers.Layer):
         losses_on_logits: The losses on logits.
         reads_logits: Whether there is a loss on logits.
         only_logits: Whether there is nothing but losses on logits.
-        reads_outputs: Whether a term reads the outputs as the models return
-            them.
+        readers_of_outputs: The names of the losses that read the outputs as
+            the models return them.
         uses_temperature: Whether a loss softens by the distiller's
             temperature.
     """
@@ -66,7 +67,9 @@ class Terms(keras.layers.Layer):
         self.losses_on_logits = self._all("losses_on_logits")
         self.reads_logits = bool(self.losses_on_logits)
         self.only_logits = all(term.losses_on_logits for term in self.terms)
-        self.reads_outputs = any(term.reads_outputs for term in self.terms)
+        self.readers_of_outputs = tuple(
+            term.loss_name for term in self.terms if term.reads_outputs
+        )
         self.uses_temperature = any(
             loss.temperature is None for loss in self.losses_on_logits
         )
@@ -75,6 +78,26 @@ class Terms(keras.layers.Layer):
     def _all(self, attribute: str) -> tuple[Any, ...]:
         """Returns what all terms have of an attribute, one after the other."""
         return tuple(x for term in self.terms for x in getattr(term, attribute))
+
+    def policies_with(self, shared: Temperature) -> tuple[Temperature, ...]:
+        """Returns the temperatures in use.
+
+        Args:
+            shared: The temperature of losses that have none of their own.
+        """
+        return (*((shared,) if self.uses_temperature else ()), *self.policies)
+
+    def softened_losses(
+        self, shared: Temperature
+    ) -> list[tuple[LogitDistillation, Temperature]] | None:
+        """Returns each loss with its temperature, if all are on logits.
+
+        Args:
+            shared: The temperature of losses that have none of their own.
+        """
+        if not self.only_logits:
+            return None
+        return [(x, x.temperature or shared) for x in self.losses_on_logits]
 
     def build_for(self, teacher: ModelOutputs, student: ModelOutputs) -> None:
         """Checks what the models return, and builds what depends on it."""
