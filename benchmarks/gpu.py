@@ -67,9 +67,8 @@ WIDTH = 2_048
 SIZES: tuple[ChunkSize, ...] = ("auto", 1_024, None)
 MORE_SIZES: tuple[ChunkSize, ...] = ("auto", 256, 1_024, 4_096, None)
 OUT_OF_MEMORY = "out of memory"
-# Seconds for the rounds of a point of the vocabulary.
-ROUNDS_TAKE = 20.0
-FEWEST_ROUNDS = 3
+# About the longest that the rounds of a part take.
+SECONDS = 20.0
 
 HEADERS = {
     "step": ("task", "compiled", "line", "unit"),
@@ -158,10 +157,14 @@ def step_rows(
         torch_compile=torch_compile,
     )
     runs = {line: prepare[line]() for line in LINES}
-    # PyTorch compiles again when it has seen what changes from step to step.
-    for run in [*runs.values()] * (2 if torch_compile else 0):
-        run()
-    times = timing.in_turns(runs, args.rounds)
+    if torch_compile:
+        # PyTorch compiles again after it has seen what changes.
+        for line, run in [*runs.items()] * 2:
+            begin = time.perf_counter()
+            run()
+            took = time.perf_counter() - begin
+            print(f"{line}: {took:.0f} s", file=sys.stderr, flush=True)
+    times = timing.in_turns(runs, args.rounds, SECONDS)
     start = {"task": name, "compiled": compiled}
     yield from spreads(times, RATIOS, start)
 
@@ -179,7 +182,7 @@ def cache_rows(name: str, args: Namespace) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         runs, _ = cache.contenders(task, args.steps, folder)
         runs = {line: runs[line] for line in CACHE_LINES}
-        times = timing.in_turns(runs, args.rounds)
+        times = timing.in_turns(runs, args.rounds, SECONDS)
     start = {"task": name, "compiled": compiled}
     yield from spreads(times, CACHE_RATIOS, start)
 
@@ -220,7 +223,6 @@ def vocabulary_rows(
     before = {"before (MB)": in_use()}
     runs: dict[ChunkSize, Run] = {}
     needed: dict[ChunkSize, float | str] = {}
-    seconds = 0.0
     for size in sizes:
         run = vocabulary.step(*pair, size, x, y)
         low = lowered_peak()
@@ -236,15 +238,12 @@ def vocabulary_rows(
             continue
         peak = vocabulary.peak()
         needed[size] = peak if peak > low else f"at most {peak:.0f}"
-        seconds += vocabulary.seconds(run)
         runs[size] = run
-    rounds = int(ROUNDS_TAKE / seconds)
-    rounds = min(max(rounds, FEWEST_ROUNDS), args.rounds)
     clocks = {
         size: lambda run=run: 1e3 * vocabulary.seconds(run)
         for size, run in runs.items()
     }
-    times = timing.in_turns(clocks, rounds)
+    times = timing.in_turns(clocks, args.rounds, SECONDS)
     for size, peak in needed.items():
         line = {"line": name_of(size), **before, "peak (MB)": peak}
         yield {**start, **line, "unit": "ms", **_spread(times[size])}
@@ -350,13 +349,14 @@ def measure_elsewhere(name: str, args: Namespace, seconds: float) -> list[Row]:
             command, stdout=out, stderr=e, env={**memory, **os.environ}
         )
         try:
-            if ended.wait(seconds):
-                e.seek(0)
-                print(e.read()[-2_000:], f"{name} failed", sep="\n")
+            failed = ended.wait(max(seconds, 0)) and "failed"
         except subprocess.TimeoutExpired:
             ended.kill()
             ended.wait()
-            print(f"{name} was stopped after {seconds:.0f} seconds")
+            failed = f"was stopped after {seconds:.0f} s"
+        if failed:
+            e.seek(0)
+            print(e.read()[-2_000:], f"{name} {failed}", sep="\n")
         out.seek(0)
         return [json.loads(line) for line in out if line.startswith("{")]
 
@@ -383,7 +383,7 @@ def show(row: Row) -> None:
 
 def arguments(given: list[str] | None) -> Namespace:
     parser = timing.arguments(__doc__)
-    parser.set_defaults(steps=20)
+    parser.set_defaults(steps=10)
     parser.add_argument(
         "--minutes", type=float, default=10.0, help="after which all ends"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import importlib
+import math
 import platform
 import statistics
 import time
@@ -18,6 +19,8 @@ import numpy as np
 # Steps of each `fit` before the clock starts. In the first one, a fit makes
 # its iterators and `keras_dts.Distiller` copies and checks.
 WARM_UP = 2
+# Rounds that are run however long they take.
+FEWEST_ROUNDS = 3
 
 Run = Callable[[], float]
 
@@ -187,12 +190,16 @@ def _compiled(model: keras.Model, torch_compile: bool) -> Callable[[Any], Any]:
     return torch.compile(call) if torch_compile else call
 
 
-def in_turns(runs: Mapping[str, Run], rounds: int) -> dict[str, list[float]]:
+def in_turns(
+    runs: Mapping[str, Run], rounds: int, seconds: float = math.inf
+) -> dict[str, list[float]]:
     """Runs each once to compile it, then all of them in turns.
 
     Args:
         runs: Functions that return milliseconds, by name.
         rounds: How often each is run.
+        seconds: No round begins after so many seconds of rounds, except the
+            first three.
 
     Returns:
         The times by name, one for each round.
@@ -200,7 +207,10 @@ def in_turns(runs: Mapping[str, Run], rounds: int) -> dict[str, list[float]]:
     for run in runs.values():
         run()
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
+    start = time.perf_counter()
+    for done in range(rounds):
+        if done >= FEWEST_ROUNDS and time.perf_counter() - start > seconds:
+            break
         for name, run in runs.items():
             times[name].append(run())
     return times
