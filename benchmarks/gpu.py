@@ -10,7 +10,7 @@ runs in a process of its own, so that none finds the memory of another:
   and a resnet8x4 in batches of 512 images, and on BERT-style classifiers of 12
   and 6 layers of width 768 in batches of 64 texts of 128 tokens. JAX compiles
   each step. PyTorch runs it without a compiler, which is Keras's default; the
-  parts that end in `torch.compile` pass `jit_compile=True`;
+  parts that end in `torch.compile` pass `jit_compile=True`, and come last;
 - `vocabulary ...`: time and peak memory of a step of a language model with
   128,256 words, with all logits and in chunks of tokens;
 - `cache images` and `cache texts`: the lines of `cache.py` on the same models.
@@ -21,6 +21,7 @@ by backend and card. A part that is not done in time is named at the end.
 
 from __future__ import annotations
 
+import argparse
 import functools
 import gc
 import importlib
@@ -49,6 +50,8 @@ Row = dict[str, Any]
 ChunkSize = int | str | None
 
 LINES = (ALONE, TEACHER, CONSTANT, DTS, CORE)
+# `torch.compile` may take too long for all of them: those that matter first.
+COMPILED_LINES = (CONSTANT, DTS, CORE, ALONE, TEACHER)
 RATIOS = (
     Ratio("DTS / constant", DTS, (CONSTANT,)),
     Ratio("DTS / core", DTS, (CORE,)),
@@ -68,7 +71,9 @@ SIZES: tuple[ChunkSize, ...] = ("auto", 1_024, None)
 MORE_SIZES: tuple[ChunkSize, ...] = ("auto", 256, 1_024, 4_096, None)
 OUT_OF_MEMORY = "out of memory"
 # About the longest that the rounds of a part take.
-SECONDS = 20.0
+SECONDS = 12.0
+# Seconds from which a step is long enough to be timed once.
+LONG = 3.0
 
 HEADERS = {
     "step": ("task", "compiled", "line", "unit"),
@@ -149,6 +154,7 @@ def step_rows(
     task = TASKS[name](args.small)
     compiled = torch_compile or keras.config.backend() == "jax"
     task.jit_compile = compiled
+    prepare: dict[str, Callable[[], Run]]
     prepare = step_time.contenders(task, args.steps)
     prepare[TEACHER] = lambda: timing.forward(
         task.pair()[0],
@@ -156,17 +162,20 @@ def step_rows(
         wait_for_each=False,
         torch_compile=torch_compile,
     )
-    runs = {line: prepare[line]() for line in LINES}
-    if torch_compile:
-        # PyTorch compiles again after it has seen what changes.
-        for line, run in [*runs.items()] * 2:
-            begin = time.perf_counter()
-            run()
-            took = time.perf_counter() - begin
-            print(f"{line}: {took:.0f} s", file=sys.stderr, flush=True)
+    runs = {}
+    begin = time.monotonic()
+    for line in COMPILED_LINES if torch_compile else LINES:
+        if torch_compile and time.monotonic() - begin > 30 * args.minutes:
+            break  # half of the time is over
+        runs[line] = prepare[line]()
+        if torch_compile:
+            # PyTorch compiles once more after it has seen what changes.
+            runs[line](), runs[line]()
+        took = time.monotonic() - begin
+        print(f"{line}: ready after {took:.0f} s", file=sys.stderr, flush=True)
     times = timing.in_turns(runs, args.rounds, SECONDS)
-    start = {"task": name, "compiled": compiled}
-    yield from spreads(times, RATIOS, start)
+    ratios = [r for r in RATIOS if {r.over, *r.base} <= set(runs)]
+    yield from spreads(times, ratios, {"task": name, "compiled": compiled})
 
 
 def cache_rows(name: str, args: Namespace) -> Iterator[Row]:
@@ -222,6 +231,7 @@ def vocabulary_rows(
     pair = token_models(words, width)
     before = {"before (MB)": in_use()}
     runs: dict[ChunkSize, Run] = {}
+    once: dict[ChunkSize, list[float]] = {}
     needed: dict[ChunkSize, float | str] = {}
     for size in sizes:
         run = vocabulary.step(*pair, size, x, y)
@@ -238,12 +248,16 @@ def vocabulary_rows(
             continue
         peak = vocabulary.peak()
         needed[size] = peak if peak > low else f"at most {peak:.0f}"
-        runs[size] = run
+        seconds = vocabulary.seconds(run)
+        if seconds > LONG:
+            once[size] = [1e3 * seconds]
+        else:
+            runs[size] = run
     clocks = {
         size: lambda run=run: 1e3 * vocabulary.seconds(run)
         for size, run in runs.items()
     }
-    times = timing.in_turns(clocks, args.rounds, SECONDS)
+    times = once | timing.in_turns(clocks, args.rounds, SECONDS)
     for size, peak in needed.items():
         line = {"line": name_of(size), **before, "peak (MB)": peak}
         yield {**start, **line, "unit": "ms", **_spread(times[size])}
@@ -338,6 +352,7 @@ def measure_elsewhere(name: str, args: Namespace, seconds: float) -> list[Row]:
     command = [sys.executable, __file__, "--part", name]
     command += ["--small"] if args.small else []
     command += [f"--steps={args.steps}", f"--rounds={args.rounds}"]
+    command += [f"--minutes={max(seconds, 0) / 60}"]
     # One pool of nearly all memory, so that no plain step fails because
     # the pool's pieces are small.
     memory = {
@@ -388,7 +403,7 @@ def arguments(given: list[str] | None) -> Namespace:
         "--minutes", type=float, default=10.0, help="after which all ends"
     )
     parser.add_argument("--only", nargs="+", metavar="PART", help="parts")
-    parser.add_argument("--part", help="measured in this process, as JSON")
+    parser.add_argument("--part", help=argparse.SUPPRESS)
     args = parser.parse_args(given)
     if keras.config.backend() not in ("jax", "torch"):
         parser.error("KERAS_BACKEND must be jax or torch")
