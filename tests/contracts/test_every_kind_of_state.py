@@ -7,7 +7,7 @@ classes of its kind, whose compiled steps the other files of this folder run.
 import keras
 import pytest
 from helpers import BACKEND, arrays, assert_same, blobs, crossentropy, mlp
-from methods import LOSSES, POLICIES
+from methods import POLICIES
 
 from keras_dts import Distiller
 from keras_dts.losses import KD
@@ -20,9 +20,7 @@ def policy(name):
 KINDS = {
     "none": lambda: policy("constant"),
     "scalar": lambda: policy("DTS"),
-    "running means": lambda: policy("auto"),
     "schedule": lambda: policy("scheduled"),
-    "steps": lambda: policy("annealed teacher"),
     "wrapped": lambda: policy("LSKD driven by DTS"),
     "trained": lambda: policy("CTKD"),
     "trained network": lambda: policy("CTKD, per instance"),
@@ -31,7 +29,6 @@ KINDS = {
         "distillation_losses": [KD(POLICIES["DTS"]()), KD()],
         "temperature": POLICIES["DTS, auto"](),
     },
-    "steps of a loss": lambda: {"distillation_losses": LOSSES["AnnealingKD"]()},
 }
 
 
