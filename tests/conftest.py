@@ -1,6 +1,12 @@
-"""Settings for all tests: one process tests one backend."""
+"""Settings for all tests: one process tests one backend.
+
+A folder decides which backends run its tests: numbers run on all three, what
+no backend changes runs on one of them. A marker on a test of its own says
+otherwise.
+"""
 
 import os
+import pathlib
 import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -13,16 +19,34 @@ os.environ.setdefault(
     "--xla_force_host_platform_device_count=2"
     " --xla_backend_optimization_level=0",
 )
-# Many tests compile what another one has compiled, in other processes too.
-_COMPILED = tempfile.TemporaryDirectory(prefix="keras-dts-xla-")
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _COMPILED.name)
+# Many tests compile what another one has compiled, in other processes too:
+# workers of pytest-xdist and scripts get the folder by the environment.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _COMPILED = tempfile.TemporaryDirectory(prefix="keras-dts-xla-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED.name
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import keras
 import pytest
 
+ROOT = pathlib.Path(__file__).parents[1]
 BACKENDS = ("jax", "tensorflow", "torch")
+
+# The folders and files whose tests one backend runs; all run the others. The
+# longest path that fits counts.
+ONE_BACKEND = {
+    "keras_dts": "jax",
+    "tests/benchmarks": "jax",
+    "tests/cli": "jax",
+    "tests/docs": "jax",
+    "tests/examples": "jax",
+    "tests/callbacks/test_report.py": "torch",
+    "tests/data": "torch",
+    "tests/experiments": "torch",
+    "tests/plots": "torch",
+    "tests/utils": "torch",
+}
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -32,18 +56,27 @@ if keras.backend.backend() == "tensorflow":
     tf.config.set_logical_device_configuration(cpu, two)
 
 
+def backends_of(path):
+    """Returns the backends that run the tests of a file."""
+    inside = path.relative_to(ROOT)
+    for folder in (inside, *inside.parents):
+        if folder.as_posix() in ONE_BACKEND:
+            return (ONE_BACKEND[folder.as_posix()],)
+    return BACKENDS
+
+
 def pytest_collection_modifyitems(config, items):
-    """Leaves out what another backend's process runs."""
-    others = set(BACKENDS) - {keras.backend.backend()}
-    mine = keras.backend.backend()
-    elsewhere = [
-        item
-        for item in items
-        if any(item.get_closest_marker(name) for name in others)
-        and not item.get_closest_marker(mine)
-    ]
+    """Marks each test by its backends, and leaves out what others run."""
+    mine, elsewhere = [], []
+    for item in items:
+        own = [name for name in BACKENDS if item.get_closest_marker(name)]
+        backends = own or backends_of(item.path)
+        for name in backends:
+            item.add_marker(name)
+        here = keras.backend.backend() in backends
+        (mine if here else elsewhere).append(item)
     config.hook.pytest_deselected(items=elsewhere)
-    items[:] = [item for item in items if item not in elsewhere]
+    items[:] = mine
 
 
 @pytest.fixture(autouse=True)

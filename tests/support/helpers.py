@@ -73,27 +73,57 @@ def moved(model, before):
     )
 
 
-def value_and_grad(function, x):
-    """Returns a scalar function's value and gradient, as NumPy."""
+def value_and_grad(function, x, compiled=False):
+    """Returns a scalar function's value and gradient, as NumPy.
+
+    Args:
+        function: Takes and returns a tensor.
+        x: An array.
+        compiled: Whether XLA compiles both, where the backend has it.
+    """
     if BACKEND == "jax":
         import jax
 
-        value, grad = jax.value_and_grad(function)(ops.convert_to_tensor(x))
+        both = jax.value_and_grad(function)
+        both = jax.jit(both) if compiled else both
+        value, grad = both(ops.convert_to_tensor(x))
     elif BACKEND == "tensorflow":
         import tensorflow as tf
 
-        x = tf.convert_to_tensor(x)
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            value = function(x)
-        grad = tape.gradient(value, x)
-        grad = ops.zeros_like(x) if grad is None else grad
+        def both(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                value = function(x)
+            grad = tape.gradient(value, x)
+            return value, ops.zeros_like(x) if grad is None else grad
+
+        both = tf.function(both, jit_compile=True) if compiled else both
+        value, grad = both(tf.convert_to_tensor(x))
     else:
         x = ops.convert_to_tensor(x).requires_grad_(True)
         value = function(x)
         value.backward()
         grad = x.grad
     return ops.convert_to_numpy(value), ops.convert_to_numpy(grad)
+
+
+def logits_and_labels(shape=(6, 5), seed=0):
+    """Returns a teacher's and a student's logits, classes and soft labels."""
+    rng = np.random.default_rng(seed)
+    teacher, student = 2 * rng.normal(size=(2, *shape)).astype("float32")
+    labels = rng.integers(0, shape[-1], shape[:-1]).astype("int32")
+    soft = rng.dirichlet(np.ones(shape[-1]), shape[:-1]).astype("float32")
+    return teacher, student, labels, soft
+
+
+def arrays(tensors):
+    return [ops.convert_to_numpy(x) for x in tensors]
+
+
+def assert_same(first, second, **kwargs):
+    """Compares two lists of arrays, one by one."""
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_allclose(one, other, **kwargs)
 
 
 def number(x):

@@ -67,6 +67,15 @@ LOSSES = {
     "AdaKD": lambda: losses.ReverseKL(POLICIES["AdaKD"]()),
 }
 
+# Each of them as a loss: the policies by what KD computes with them.
+ALL = {
+    **LOSSES,
+    **{
+        f"KD, {name}": (lambda make=make: losses.KD(make()))
+        for name, make in POLICIES.items()
+    },
+}
+
 # Divergences: never below 0, and 0 only where the distributions agree.
 DIVERGENCES = (
     "KD",
