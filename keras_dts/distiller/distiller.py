@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.cache import CacheAdapter, TeacherCache
+from keras_dts.cache import TeacherCache
 from keras_dts.chunking import plan_chunks
 from keras_dts.distiller.arguments import (
     check_models,
@@ -20,29 +20,25 @@ from keras_dts.distiller.arguments import (
     to_metrics,
     weigh_metrics,
 )
-from keras_dts.distiller.checkpoints import CheckpointedModel
+from keras_dts.distiller.base import TeacherStudentModel
+from keras_dts.distiller.compose import compose
 from keras_dts.distiller.epochs import add_callbacks
 from keras_dts.distiller.faults import FaultGuard, clear_faults, raise_faults
 from keras_dts.distiller.fit_data import FitData, converted
-from keras_dts.distiller.logs import DistillationMetrics, StepLogs
-from keras_dts.distiller.model_pair import ModelPair
-from keras_dts.distiller.objective import Objective
-from keras_dts.distiller.steps import Steps, labels_of
-from keras_dts.distiller.student_loss import StudentLoss
-from keras_dts.distiller.terms import Terms
+from keras_dts.distiller.logs import DistillationMetrics, without_logs
 from keras_dts.temperatures import (
     DEFAULT_TEMPERATURE,
     Temperature,
     Temperatures,
     to_policy,
 )
-from keras_dts.text import RawTextAdapter, is_causal
-from keras_dts.types import HiddenStates, ModelOutputs, TaughtLabels, Tensor
+from keras_dts.text import is_causal
+from keras_dts.types import TaughtLabels, Tensor
 from keras_dts.utils import Schedule, check_weight
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class Distiller(CheckpointedModel):
+class Distiller(TeacherStudentModel):
     """Trains a student on labels and on a teacher's outputs, by `fit`.
 
     ```
@@ -176,34 +172,15 @@ class Distiller(CheckpointedModel):
         )
         self.student_loss_weight = student_loss_weight
         self.temperature = to_policy(temperature)
-        inputs = self.teacher_inputs, self.student_inputs = (
-            teacher_inputs,
-            student_inputs,
-        )
-        terms = Terms(entries, teacher, student)
-        self._models = ModelPair(
-            teacher,
-            student,
-            terms,
-            terms.policies_with(self.temperature),
-            to_from_logits(from_logits),
-            *inputs,
-        )
-        student_loss = StudentLoss(self)
-        weights = (student_loss_weight, self.distillation_loss_weights)
-        self.objective = Objective(
-            self._models, terms, self.temperature, student_loss, weights
-        )
-        self.logs = StepLogs(self.objective.logged_names)
-        self._steps = Steps(
-            self._models, self.objective, student_loss, self.logs, self
-        )
+        self.teacher_inputs = teacher_inputs
+        self.student_inputs = student_inputs
+        parts = compose(self, entries, to_from_logits(from_logits))
+        self.objective, self.logs = parts.objective, parts.logs
+        self.fit_data = parts.fit_data
+        self._models, self._steps = parts.models, parts.steps
         self._distillation_metrics = DistillationMetrics([])
-        text = RawTextAdapter(teacher, student, *inputs)
-        cache = CacheAdapter(student, self.check_cache)
-        self.fit_data = FitData((cache, text), lambda: self.evaluates_teacher)
         self.built = self._models.build_symbolically()
-        losses = terms.softened_losses(self.temperature)
+        losses = self.objective.terms.softened_losses(self.temperature)
         self._plan = plan_chunks(chunk_size, teacher, student, losses)
 
     @property
@@ -217,29 +194,9 @@ class Distiller(CheckpointedModel):
         return self._distillation_metrics.metrics
 
     @property
-    def output_names(self) -> list[str]:
-        """The student's output names, which `compile` may refer to."""
-        return self.student.output_names
-
-    @property
-    def policies(self) -> tuple[Temperature, ...]:
-        """The temperatures in use: the distiller's, and those of its losses."""
-        return self.objective.terms.policies_with(self.temperature)
-
-    @property
-    def uses_temperature(self) -> bool:
-        """Whether a loss softens by the distiller's temperature."""
-        return self.objective.terms.uses_temperature
-
-    @property
     def evaluates_teacher(self) -> bool:
         """Whether an evaluation runs the teacher too."""
         return bool(self.distillation_metrics)
-
-    @property
-    def projectors(self) -> tuple[Any, ...]:
-        """The layers that project the student's features."""
-        return self.objective.terms.projectors
 
     @property
     def plain_config(self) -> dict[str, Any]:
@@ -248,14 +205,6 @@ class Distiller(CheckpointedModel):
             "from_logits": self._models.from_logits,
             "chunk_size": self._plan.chunk_size,
         }
-
-    @property
-    def metrics(self) -> list[Any]:
-        """All metrics; those of the distillation come last."""
-        return [*super().metrics, *self.distillation_metrics]
-
-    def build(self, *shapes: Any, **named_shapes: Any) -> None:
-        """Does nothing: the models build themselves when they are called."""
 
     def compile(
         self, *args: Any, distillation_metrics: Any = None, **kwargs: Any
@@ -344,11 +293,8 @@ class Distiller(CheckpointedModel):
         """Evaluates the student; the teacher runs for metrics that need it."""
         if self.evaluates_teacher:
             args = self._steps.with_teacher(*args, plan=None, training=False)
-        result = super().test_step(*args)
-        logs, *state = result if isinstance(result, tuple) else (result,)
         unused = {*self.logs.names} - {"student_loss"}
-        logs = {name: v for name, v in logs.items() if name not in unused}
-        return (logs, *state) if state else logs
+        return without_logs(super().test_step(*args), unused)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns the student's outputs.
@@ -359,9 +305,6 @@ class Distiller(CheckpointedModel):
             training: Whether the student runs in training mode.
         """
         return self._steps.student(inputs, training, self._plan)
-
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
-        """Returns nothing: the student's outputs carry their own masks."""
 
     def compute_loss(
         self,
@@ -389,26 +332,6 @@ class Distiller(CheckpointedModel):
             return self._steps.training_loss(*step, self._plan, metrics)
         return self._steps.evaluation_loss(*step, metrics)
 
-    def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> dict[str, Any]:
-        """Returns the logs; metrics that need labels wait for labels."""
-        outputs = y_pred.outputs if isinstance(y_pred, ModelOutputs) else y_pred
-        if labels_of(y) is None or isinstance(outputs, HiddenStates):
-            return self.get_metrics_result()
-        return super().compute_metrics(x, labels_of(y), outputs, sample_weight)
-
-    def get_metrics_result(self) -> dict[str, Any]:
-        """Returns the logs of the metrics that have seen something."""
-        logs: dict[str, Any] = {}
-        for metric in self.metrics:
-            # The metrics of `compile` stay unbuilt as long as no labels come.
-            if getattr(metric, "built", True):
-                result = metric.result()
-                named = isinstance(result, dict)
-                logs |= result if named else {metric.name: result}
-        return logs
-
     def temperatures_of(
         self, x: Any, y: Any = None, sample_weight: Any = None
     ) -> list[Temperatures | None]:
@@ -426,12 +349,4 @@ class Distiller(CheckpointedModel):
         """
         given = {"x": x, "y": y, "sample_weight": sample_weight}
         self.fit_data.for_training_batch(given)
-        return self._steps.temperatures(
-            *(_tensors(given.get(name)) for name in ("x", "y", "sample_weight"))
-        )
-
-
-def _tensors(data: Any) -> Any:
-    return keras.tree.map_structure(
-        lambda v: None if v is None else ops.convert_to_tensor(v), data
-    )
+        return self._steps.temperatures(given)

@@ -53,6 +53,18 @@ class StepLogs(keras.metrics.Metric):
         return {name: total / examples for name, total in named}
 
 
+def without_logs(result: Any, names: set[str]) -> Any:
+    """Leaves logs out of what a step returns.
+
+    Args:
+        result: The logs; on JAX, the logs and the state.
+        names: The names to leave out.
+    """
+    logs, *state = result if isinstance(result, tuple) else (result,)
+    logs = {name: v for name, v in logs.items() if name not in names}
+    return (logs, *state) if state else logs
+
+
 class DistillationMetrics:
     """The `distillation_metrics` of one `compile`.
 
