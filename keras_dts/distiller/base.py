@@ -63,6 +63,11 @@ class TeacherStudentModel(keras.Model, abc.ABC):
         """The metrics that `compile` got as `distillation_metrics`."""
 
     @property
+    def evaluates_teacher(self) -> bool:
+        """Whether an evaluation runs the teacher too."""
+        return bool(self.distillation_metrics)
+
+    @property
     def output_names(self) -> list[str]:
         """The student's output names, which `compile` may refer to."""
         return self.student.output_names

@@ -45,24 +45,24 @@ class StepLogs(keras.metrics.Metric):
                 examples = ops.cast(examples, self.dtype)
             self._sums.assign_add(ops.stack([*row, one]) * examples)
 
+    def of_evaluation(self, result: Any) -> Any:
+        """Leaves out the logs that training steps alone compute.
+
+        Args:
+            result: What an evaluation step returns: the logs; on JAX, the
+                logs and the state.
+        """
+        logs, *state = result if isinstance(result, tuple) else (result,)
+        left_out = {*self.names} - {"student_loss"}
+        logs = {name: v for name, v in logs.items() if name not in left_out}
+        return (logs, *state) if state else logs
+
     def result(self) -> dict[str, Tensor]:
         """Returns the means by name; 0 before the first step."""
         *sums, examples = ops.unstack(self._sums.value)
         examples = ops.maximum(examples, 1.0)
         named = zip(self.names, sums, strict=True)
         return {name: total / examples for name, total in named}
-
-
-def without_logs(result: Any, names: set[str]) -> Any:
-    """Leaves logs out of what a step returns.
-
-    Args:
-        result: The logs; on JAX, the logs and the state.
-        names: The names to leave out.
-    """
-    logs, *state = result if isinstance(result, tuple) else (result,)
-    logs = {name: v for name, v in logs.items() if name not in names}
-    return (logs, *state) if state else logs
 
 
 class DistillationMetrics:

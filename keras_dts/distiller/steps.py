@@ -69,7 +69,7 @@ class Steps:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if plan is not None and not plan.allows(y):
             plan = None
-        teacher = self._source.outputs(x, *(state or [None]), plan)
+        teacher = self._source.outputs(x, state[0] if state else None, plan)
         x = x.inputs if isinstance(x, CachedBatch) else x
         y = TaughtLabels(y, teacher, x)
         if plan is not None and comes_in_chunks(teacher, plan):
@@ -125,10 +125,11 @@ class Steps:
             Targets(y.y, sample_weight, self._distiller.loss),
             plan,
         )
-        if isinstance(losses.logits, ChunkedBatch):
-            self._update_in_chunks(losses.logits, sample_weight, metrics)
+        logits: Any = losses.logits
+        if isinstance(logits, ChunkedBatch):
+            self._update_in_chunks(logits, sample_weight, metrics)
         else:
-            metrics.update(losses.logits)
+            metrics.update(logits)
         self._logs.update_state(losses.logged, _examples(x))
         return losses.total
 
