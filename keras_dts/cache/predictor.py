@@ -49,6 +49,7 @@ class TeacherPredictor:
     ) -> None:
         self._model = _PredictorModel(
             FeatureExtractor("teacher", model, features),
+            features,
             OutputCodec(model, from_logits, top_k),
             dtype,
         )
@@ -119,16 +120,23 @@ class _PredictorModel(keras.Model):
 
     Args:
         extractor: The teacher and its features.
+        features: The paths of the features, in the order of their fields.
         codec: Converts the outputs.
         dtype: The dtype of the cache.
     """
 
     def __init__(
-        self, extractor: FeatureExtractor, codec: OutputCodec, dtype: str
+        self,
+        extractor: FeatureExtractor,
+        features: list[str],
+        codec: OutputCodec,
+        dtype: str,
     ) -> None:
         super().__init__(name="predictor", autocast=False)
         self.teacher = extractor.model
         self._extractor = extractor
+        # In a tuple, which Keras does not wrap.
+        self._features = tuple(features)
         self._codec = codec
         self._dtypes = _DTYPES[dtype]
         # The number of classes that indices in a field may name, by the name
@@ -148,7 +156,7 @@ class _PredictorModel(keras.Model):
                 fields[name] = classes
             name = FieldKind.OUTPUT.name_of(i)
             fields[name] = ops.cast(stored, output_dtype)
-        for i, feature in enumerate(found.features.values()):
+        for i, path in enumerate(self._features):
             name = FieldKind.FEATURE.name_of(i)
-            fields[name] = ops.cast(feature, feature_dtype)
+            fields[name] = ops.cast(found.features[path], feature_dtype)
         return fields

@@ -41,24 +41,21 @@ class ChunkPlan:
     def __post_init__(self) -> None:
         self._check(self.refusal)
 
-    def for_compile(
-        self, loss: Any, loss_weights: Any, jit_compile: Any
-    ) -> ChunkPlan:
+    def for_compile(self, options: dict[str, Any]) -> ChunkPlan:
         """Returns the plan for what `compile` gets.
 
         Args:
-            loss: The loss on labels.
-            loss_weights: Its weights, or `None`.
-            jit_compile: Whether XLA compiles the step: `True`, `False`, or
-                `"auto"`, by which Keras leaves it out on CPUs.
+            options: The arguments of `compile` by name, as far as they were
+                given. By `jit_compile="auto"` Keras leaves XLA out on CPUs;
+                chunks leave it out for `False` alone.
         """
         refusal = self.refusal
-        losses = [x for x in keras.tree.flatten(loss) if x is not None]
-        if loss_weights is not None:
+        losses = keras.tree.flatten(options.get("loss"))
+        if options.get("loss_weights") is not None:
             refusal = "`loss_weights` were given to `compile`"
         if any(getattr(x, "reduction", "") in (None, "none") for x in losses):
             refusal = "a loss without a reduction"
-        jit = jit_compile is not False
+        jit = options.get("jit_compile", "auto") is not False
         return dataclasses.replace(self, refusal=refusal, jit=jit)
 
     def allows(self, y: Any) -> bool:
@@ -74,19 +71,26 @@ class ChunkPlan:
         self._check(refusal)
         return refusal is None
 
-    def size(self, batch: int | None, length: int | None) -> int | None:
+    def size(
+        self, batch: int | None, length: int | None, width: int = 1
+    ) -> int | None:
         """Returns the number of tokens in a chunk, or `None` for no chunks.
+
+        A chunk of "auto" has half as many tokens as the hidden states have
+        values, if that is more: each chunk reads the whole projection, which
+        would be most of the work for fewer tokens.
 
         Args:
             batch: The number of examples, if it is known.
             length: The number of tokens in an example, if it is known.
+            width: The number of values in a hidden state.
         """
         if self.chunk_size != "auto":
             return None if self.chunk_size is None else int(self.chunk_size)
         classes = max(split.classes for split in self.splits)
         if batch is None or length is None or batch * length * classes < PAYS:
             return None
-        return max(CHUNK // classes, 1)
+        return max(CHUNK // classes, width // 2, 1)
 
     def _check(self, refusal: str | None) -> None:
         if refusal is not None and self.chunk_size not in (None, "auto"):

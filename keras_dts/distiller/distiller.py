@@ -8,9 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-from keras import ops
 
-from keras_dts.cache import CacheAdapter, TeacherCache
+from keras_dts.cache import TeacherCache
 from keras_dts.chunking import plan_chunks
 from keras_dts.distiller.arguments import (
     check_models,
@@ -20,128 +19,104 @@ from keras_dts.distiller.arguments import (
     to_metrics,
     weigh_metrics,
 )
-from keras_dts.distiller.checkpoints import CheckpointedModel
+from keras_dts.distiller.base import TeacherStudentModel
+from keras_dts.distiller.compose import compose
 from keras_dts.distiller.epochs import add_callbacks
 from keras_dts.distiller.faults import FaultGuard, clear_faults, raise_faults
 from keras_dts.distiller.fit_data import FitData, converted
-from keras_dts.distiller.logs import DistillationMetrics, StepLogs
-from keras_dts.distiller.model_pair import ModelPair
-from keras_dts.distiller.objective import Objective
-from keras_dts.distiller.steps import Steps, labels_of
-from keras_dts.distiller.student_loss import StudentLoss
-from keras_dts.distiller.terms import Terms
+from keras_dts.distiller.logs import DistillationMetrics
 from keras_dts.temperatures import (
     DEFAULT_TEMPERATURE,
     Temperature,
     Temperatures,
     to_policy,
 )
-from keras_dts.text import RawTextAdapter, is_causal
-from keras_dts.types import HiddenStates, ModelOutputs, TaughtLabels, Tensor
+from keras_dts.text import is_causal
+from keras_dts.types import TaughtLabels, Tensor
 from keras_dts.utils import Schedule, check_weight
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class Distiller(CheckpointedModel):
+class Distiller(TeacherStudentModel):
     """Trains a student on labels and on a teacher's outputs, by `fit`.
 
     ```
     loss = w * student_loss + (1 - w) * distillation_loss + penalties
     ```
 
-    where `w` is `student_loss_weight`, `student_loss` is what the student's
-    own `fit` would minimise for the `loss` given to `compile` (but tokens
-    whose `sample_weight` is 0 are left out of its mean, as padding is),
-    `distillation_loss` is the weighted sum of the `distillation_losses`, and
-    the penalties are the student's regularizers and `add_loss`, which count
-    whole whatever `w` is.
+    `w` is `student_loss_weight`. `student_loss` is what the student's own
+    `fit` would minimise for the `loss` given to `compile`, except that tokens
+    of weight 0 do not count in its mean. `distillation_loss` is the weighted
+    sum of the `distillation_losses`. The penalties are the student's
+    regularizers and `add_loss`, and count whole.
 
     A drop-in replacement for `keras.distillation.Distiller`. `fit` logs
     `loss`, `student_loss` (penalties included), `distillation_loss`,
-    `temperature` and `gap` (the student's cross entropy minus the teacher's,
-    in nats, at temperature 1), and the metrics given to `compile`.
-    `evaluate` and `predict` are the student's and do not run the teacher,
-    unless `compile` gets `distillation_metrics`, for which `evaluate` runs
-    it; there `loss` is the student's own.
+    `temperature`, `gap` (the student's cross entropy minus the teacher's, in
+    nats, at temperature 1), and the metrics of `compile`. `evaluate` and
+    `predict` are the student's, and run the teacher for
+    `distillation_metrics` alone.
 
-    The teacher runs with `training=False`, gets no gradient and is not
-    changed; its `trainable` flags are not touched. A layer that both models
-    share is the student's, and trains if the student's does.
-
-    For tasks of KerasHub, `x` may be raw strings (docs/text.md). A
-    `keras_dts.TeacherCache` for `x` brings the teacher's outputs, so that it
-    does not run; and large vocabularies come in chunks (docs/large.md).
+    The teacher runs with `training=False` and is not changed. A layer that
+    both models share trains if the student's does. `x` may be raw strings for
+    tasks of KerasHub (docs/text.md), or a `keras_dts.TeacherCache`, with which
+    the teacher does not run (docs/large.md).
 
     Args:
         teacher: A trained `keras.Model`.
         student: The `keras.Model` to train.
         distillation_losses: A `keras.distillation.DistillationLoss`, or a
-            list of them; each sees all outputs. For models with several
-            outputs an entry may be a list or dictionary like the outputs, of
-            losses on logits, with `None` for an output to skip; a list that
-            holds a `None` is one such entry. Defaults to
-            `keras_dts.losses.KD()`.
-        distillation_loss_weights: A number or a
-            `keras.optimizers.schedules` object for each entry; at least 0.
-            Defaults to 1 for each.
+            list of them, each for all outputs. An entry may be a list or
+            dictionary like the outputs, of losses on logits, with `None` for
+            an output to skip. Defaults to `keras_dts.losses.KD()`.
+        distillation_loss_weights: A number of at least 0, or a
+            `keras.optimizers.schedules` object, for each entry. Defaults to
+            1 for each.
         student_loss_weight: A number in `[0, 1]`, or a schedule over the
             training steps. Defaults to 0.1.
         name: The name of this model.
         temperature: A positive number, `"auto"` (see
-            `keras_dts.temperatures.AutoTemperature`), a
-            `keras.optimizers.schedules` object over the training steps, or a
-            `keras_dts.temperatures.Temperature`. Losses that have no
-            temperature of their own use it. Defaults to 4.
-        from_logits: Whether the models' outputs are logits: `"auto"` looks
-            whether a model ends in a softmax (a single unit: in a sigmoid),
-            and takes for logits what it cannot recognise; `True` and `False`
-            say it of both models, and a pair `(teacher, student)` of each.
+            `keras_dts.temperatures.AutoTemperature`), a schedule over the
+            training steps, or a `keras_dts.temperatures.Temperature`, for
+            losses that have no temperature of their own. Defaults to 4.
+        from_logits: Whether outputs are logits, for both models or as a pair
+            `(teacher, student)`. `"auto"` recognises a softmax, or the
+            sigmoid of a single unit, as a model's last activation.
         teacher_inputs: `None`, or a function from a batch's `x` to the
-            teacher's input; of raw strings, a batch as it is before the
-            preprocessors. To be saved with the distiller it must be
-            registered with Keras.
+            teacher's input, registered with Keras if it is to be saved.
         student_inputs: The same for the student.
-        chunk_size: For language models, how many tokens a training step
-            projects onto the vocabulary at once: a number, `None` for all, or
-            `"auto"`, which cuts a step into chunks where its logits are large
-            and it can be done.
+        chunk_size: How many tokens of a language model a step projects onto
+            the vocabulary at once: a number, `None` for all, or `"auto"` for
+            chunks where logits are large and can be cut (docs/large.md).
         **kwargs: Passed on to `keras.Model`.
 
     Raises:
-        ValueError: If an argument is out of its range, the models' outputs,
-            tokens or `class_names` do not fit each other, or teacher and
-            student are one. From `fit` and its kind, if raw strings are no
-            strings, or the models cannot read them; if a cache is another
-            teacher's, or lacks what a loss reads.
+        ValueError: If an argument is out of its range, or the models'
+            outputs, tokens or `class_names` do not fit each other. From `fit`
+            and its kind, if strings or a cache do not fit the models.
 
     Example:
     >>> import keras
     >>> import numpy as np
     >>> import keras_dts
-    >>> def classifier(width):
-    ...     return keras.Sequential(
-    ...         [
-    ...             keras.Input((8,)),
-    ...             keras.layers.Dense(width, activation="relu"),
-    ...             keras.layers.Dense(3),
-    ...         ]
-    ...     )
-    >>> distiller = keras_dts.Distiller(classifier(64), classifier(4))
+    >>> teacher, student = (
+    ...     keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+    ...     for _ in range(2)
+    ... )
+    >>> distiller = keras_dts.Distiller(teacher, student)
     >>> distiller.compile(
     ...     "adam",
     ...     keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     ... )
     >>> x, y = np.ones((32, 8), "float32"), np.zeros(32, "int32")
-    >>> history = distiller.fit(
-    ...     x, y, callbacks=[keras_dts.DTS()], verbose=0
-    ... )
-    >>> sorted(history.history)
+    >>> run = distiller.fit(x, y, callbacks=[keras_dts.DTS()], verbose=0)
+    >>> sorted(run.history)
     ['distillation_loss', 'gap', 'loss', 'student_loss', 'temperature']
 
     Reference:
-        Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural
-        Network, arXiv 1503.02531, 2015; Ul Islam et al., Dynamic Temperature
-        Scheduler for Knowledge Distillation, arXiv 2511.13767, 2025.
+        Hinton et al., Distilling the Knowledge in a Neural Network, arXiv
+        1503.02531, 2015; Ul Islam et al., Dynamic Temperature Scheduler for
+        Knowledge Distillation, arXiv 2511.13767, 2025.
     """
 
     def __init__(
@@ -176,34 +151,15 @@ class Distiller(CheckpointedModel):
         )
         self.student_loss_weight = student_loss_weight
         self.temperature = to_policy(temperature)
-        inputs = self.teacher_inputs, self.student_inputs = (
-            teacher_inputs,
-            student_inputs,
-        )
-        terms = Terms(entries, teacher, student)
-        self._models = ModelPair(
-            teacher,
-            student,
-            terms,
-            terms.policies_with(self.temperature),
-            to_from_logits(from_logits),
-            *inputs,
-        )
-        student_loss = StudentLoss(self)
-        weights = (student_loss_weight, self.distillation_loss_weights)
-        self.objective = Objective(
-            self._models, terms, self.temperature, student_loss, weights
-        )
-        self.logs = StepLogs(self.objective.logged_names)
-        self._steps = Steps(
-            self._models, self.objective, student_loss, self.logs, self
-        )
+        self.teacher_inputs = teacher_inputs
+        self.student_inputs = student_inputs
+        parts = compose(self, entries, to_from_logits(from_logits))
+        self.objective, self.logs = parts.objective, parts.logs
+        self.fit_data = parts.fit_data
+        self._models, self._steps = parts.models, parts.steps
         self._distillation_metrics = DistillationMetrics([])
-        text = RawTextAdapter(teacher, student, *inputs)
-        cache = CacheAdapter(student, self.check_cache)
-        self.fit_data = FitData((cache, text), lambda: self.evaluates_teacher)
         self.built = self._models.build_symbolically()
-        losses = terms.softened_losses(self.temperature)
+        losses = self.objective.terms.softened_losses(self.temperature)
         self._plan = plan_chunks(chunk_size, teacher, student, losses)
 
     @property
@@ -217,45 +173,12 @@ class Distiller(CheckpointedModel):
         return self._distillation_metrics.metrics
 
     @property
-    def output_names(self) -> list[str]:
-        """The student's output names, which `compile` may refer to."""
-        return self.student.output_names
-
-    @property
-    def policies(self) -> tuple[Temperature, ...]:
-        """The temperatures in use: the distiller's, and those of its losses."""
-        return self.objective.terms.policies_with(self.temperature)
-
-    @property
-    def uses_temperature(self) -> bool:
-        """Whether a loss softens by the distiller's temperature."""
-        return self.objective.terms.uses_temperature
-
-    @property
-    def evaluates_teacher(self) -> bool:
-        """Whether an evaluation runs the teacher too."""
-        return bool(self.distillation_metrics)
-
-    @property
-    def projectors(self) -> tuple[Any, ...]:
-        """The layers that project the student's features."""
-        return self.objective.terms.projectors
-
-    @property
     def plain_config(self) -> dict[str, Any]:
         """The arguments of the constructor that hold no objects."""
         return {
             "from_logits": self._models.from_logits,
             "chunk_size": self._plan.chunk_size,
         }
-
-    @property
-    def metrics(self) -> list[Any]:
-        """All metrics; those of the distillation come last."""
-        return [*super().metrics, *self.distillation_metrics]
-
-    def build(self, *shapes: Any, **named_shapes: Any) -> None:
-        """Does nothing: the models build themselves when they are called."""
 
     def compile(
         self, *args: Any, distillation_metrics: Any = None, **kwargs: Any
@@ -268,8 +191,7 @@ class Distiller(CheckpointedModel):
                 compare the models, such as `keras_dts.metrics.TeacherKL()`.
                 Each step calls `update_state(teacher_logits, student_logits,
                 sample_weight=weights)` for each output that a loss on logits
-                reads. `evaluate` and validation run the teacher for them.
-                Where the teacher's logits are not finite, they are NaN.
+                reads; with NaN for teacher logits that are not finite.
             **kwargs: As for `keras.Model.compile`. For causal language
                 models of KerasHub, `metrics` count as `weighted_metrics`.
 
@@ -286,9 +208,7 @@ class Distiller(CheckpointedModel):
         bound = inspect.signature(super().compile).bind(*args, **kwargs)
         if is_causal(self.student):
             weigh_metrics(bound.arguments)
-        self._plan = self._plan.for_compile(
-            *map(bound.arguments.get, ("loss", "loss_weights", "jit_compile"))
-        )
+        self._plan = self._plan.for_compile(bound.arguments)
         super().compile(*bound.args, **bound.kwargs)
         self._distillation_metrics = DistillationMetrics(metrics)
 
@@ -311,8 +231,7 @@ class Distiller(CheckpointedModel):
         self.fit_data.for_training_batch(bound.arguments)
         clear_faults(self)
         logs = super().train_on_batch(*bound.args, **bound.kwargs)
-        faults = ops.convert_to_numpy(self.objective.faults)
-        raise_faults(self, faults, "in this batch")
+        raise_faults(self, when="in this batch")
         return logs
 
     evaluate = converted(keras.Model.evaluate, FitData.for_evaluation)
@@ -331,37 +250,19 @@ class Distiller(CheckpointedModel):
         self.objective.check_cache(cache)
 
     def train_step(self, *args: Any) -> Any:
-        """Gets the teacher's outputs, then defers to Keras's own step.
-
-        Args:
-            *args: The batch; on JAX, the state and the batch.
-        """
-        return super().train_step(
-            *self._steps.with_teacher(*args, plan=self._plan, training=True)
-        )
+        """Gets the teacher's outputs, then defers to Keras's own step."""
+        args = self._steps.with_teacher(*args, plan=self._plan, training=True)
+        return super().train_step(*args)
 
     def test_step(self, *args: Any) -> Any:
         """Evaluates the student; the teacher runs for metrics that need it."""
         if self.evaluates_teacher:
             args = self._steps.with_teacher(*args, plan=None, training=False)
-        result = super().test_step(*args)
-        logs, *state = result if isinstance(result, tuple) else (result,)
-        unused = {*self.logs.names} - {"student_loss"}
-        logs = {name: v for name, v in logs.items() if name not in unused}
-        return (logs, *state) if state else logs
+        return self.logs.of_evaluation(super().test_step(*args))
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Returns the student's outputs.
-
-        Args:
-            inputs: A batch's `x`. In a step that needs more than outputs, a
-                `FeatureBatch` or a `ChunkableBatch`.
-            training: Whether the student runs in training mode.
-        """
+        """Returns the student's outputs for a batch's `x`."""
         return self._steps.student(inputs, training, self._plan)
-
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
-        """Returns nothing: the student's outputs carry their own masks."""
 
     def compute_loss(
         self,
@@ -371,17 +272,10 @@ class Distiller(CheckpointedModel):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Tensor:
-        """Returns the loss of a batch: in training, with the teacher's part.
+        """Returns the loss of a batch; see `keras.Model.compute_loss`.
 
-        Args:
-            x: The inputs.
-            y: The labels, or `None`; in a step, with the teacher's outputs.
-            y_pred: What `call` returned.
-            sample_weight: The user's weights, or `None`.
-            training: Whether this is a training step.
-
-        Returns:
-            A scalar.
+        In a training step `y` brings the teacher's outputs, and the loss has
+        the teacher's part.
         """
         step = (x, y, y_pred, sample_weight)
         metrics = self._distillation_metrics
@@ -389,35 +283,12 @@ class Distiller(CheckpointedModel):
             return self._steps.training_loss(*step, self._plan, metrics)
         return self._steps.evaluation_loss(*step, metrics)
 
-    def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> dict[str, Any]:
-        """Returns the logs; metrics that need labels wait for labels."""
-        outputs = y_pred.outputs if isinstance(y_pred, ModelOutputs) else y_pred
-        if labels_of(y) is None or isinstance(outputs, HiddenStates):
-            return self.get_metrics_result()
-        return super().compute_metrics(x, labels_of(y), outputs, sample_weight)
-
-    def get_metrics_result(self) -> dict[str, Any]:
-        """Returns the logs of the metrics that have seen something."""
-        logs: dict[str, Any] = {}
-        for metric in self.metrics:
-            # The metrics of `compile` stay unbuilt as long as no labels come.
-            if getattr(metric, "built", True):
-                result = metric.result()
-                named = isinstance(result, dict)
-                logs |= result if named else {metric.name: result}
-        return logs
-
     def temperatures_of(
         self, x: Any, y: Any = None, sample_weight: Any = None
     ) -> list[Temperatures | None]:
-        """Returns the temperatures that a batch has now; nothing changes.
+        """Returns the temperatures of a batch: `x`, labels and weights.
 
-        Args:
-            x: The inputs of a batch, or its raw strings.
-            y: The labels, or `None`.
-            sample_weight: The weights, or `None`.
+        Nothing changes.
 
         Returns:
             For each output, `None` if no loss softens it by the distiller's
@@ -426,12 +297,4 @@ class Distiller(CheckpointedModel):
         """
         given = {"x": x, "y": y, "sample_weight": sample_weight}
         self.fit_data.for_training_batch(given)
-        return self._steps.temperatures(
-            *(_tensors(given.get(name)) for name in ("x", "y", "sample_weight"))
-        )
-
-
-def _tensors(data: Any) -> Any:
-    return keras.tree.map_structure(
-        lambda v: None if v is None else ops.convert_to_tensor(v), data
-    )
+        return self._steps.temperatures(given)

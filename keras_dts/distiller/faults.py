@@ -49,8 +49,7 @@ class FaultGuard(keras.callbacks.Callback):
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
         """Reads the notes of the epoch."""
-        faults = ops.convert_to_numpy(self.model.objective.faults)
-        self._raise(faults)
+        self._raise(self.model.objective.faults)
 
     def stop_watching(self) -> None:
         """Gives the distiller its `train_function` back."""
@@ -78,7 +77,7 @@ class FaultGuard(keras.callbacks.Callback):
         noted = self._distiller.objective.faults
         values = _values_in_state(self._distiller, *args)
         found = [value for variable, value in values if variable is noted]
-        self._raise(ops.convert_to_numpy(found[0] if found else noted))
+        self._raise(found[0] if found else noted)
         self._distiller.train_function = self._train
         return self._step(*args)
 
@@ -90,7 +89,7 @@ class FaultGuard(keras.callbacks.Callback):
         """Raises for broken batches; after the first step, undoes it."""
         when = f"in epoch {self._epoch + 1} of {self.params['epochs']}"
         try:
-            raise_faults(self._distiller, faults, when)
+            raise_faults(self._distiller, faults, when=when)
         except ValueError:
             if self._weights:
                 self.model.student.set_weights(self._weights)
@@ -128,19 +127,21 @@ def clear_faults(distiller: Any) -> None:
     faults.assign(np.zeros(faults.shape, "float32"))
 
 
-def raise_faults(distiller: Any, faults: Any, when: str) -> None:
+def raise_faults(distiller: Any, faults: Any = None, *, when: str) -> None:
     """Raises if the steps of a distiller have noted a broken batch.
 
     Args:
         distiller: A `keras_dts.Distiller`.
-        faults: The notes, as NumPy, shape `(2,)`.
+        faults: Its notes, shape `(2,)`, if they are not in the variable.
         when: When that was, for the message.
 
     Raises:
         ValueError: If the teacher's logits were not finite, or class indices
             in the labels named no class.
     """
-    teacher, labels = faults > 0
+    if faults is None:
+        faults = distiller.objective.faults
+    teacher, labels = ops.convert_to_numpy(faults) > 0
     if teacher:
         raise ValueError(
             "The logits of `teacher` must be finite. Received: NaN or "

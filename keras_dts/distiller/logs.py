@@ -45,6 +45,18 @@ class StepLogs(keras.metrics.Metric):
                 examples = ops.cast(examples, self.dtype)
             self._sums.assign_add(ops.stack([*row, one]) * examples)
 
+    def of_evaluation(self, result: Any) -> Any:
+        """Leaves out the logs that training steps alone compute.
+
+        Args:
+            result: What an evaluation step returns: the logs; on JAX, the
+                logs and the state.
+        """
+        logs, *state = result if isinstance(result, tuple) else (result,)
+        left_out = {*self.names} - {"student_loss"}
+        logs = {name: v for name, v in logs.items() if name not in left_out}
+        return (logs, *state) if state else logs
+
     def result(self) -> dict[str, Tensor]:
         """Returns the means by name; 0 before the first step."""
         *sums, examples = ops.unstack(self._sums.value)

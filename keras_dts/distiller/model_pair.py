@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -43,7 +43,7 @@ class ModelPair:
         teacher: keras.Model,
         student: keras.Model,
         terms: Terms,
-        policies: list[Temperature],
+        policies: Sequence[Temperature],
         from_logits: tuple[Any, Any],
         teacher_inputs: Callable[[Any], Any] | None,
         student_inputs: Callable[[Any], Any] | None,

@@ -213,7 +213,7 @@ class Objective(keras.layers.Layer):
             chunker = Chunker(
                 plan.splits, self._models.specs, self._entry_weights
             )
-            size: Any = plan.size(*outputs.states.shape[:2])
+            size: Any = plan.size(*outputs.states.shape)
             chunked = chunker(teacher, outputs, targets, size, jit=plan.jit)
             return chunked, functools.partial(
                 self._student_loss.of_chunks, chunked, outputs, weights

@@ -69,7 +69,7 @@ class Steps:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if plan is not None and not plan.allows(y):
             plan = None
-        teacher = self._source.outputs(x, *(state or [None]), plan)
+        teacher = self._source.outputs(x, state[0] if state else None, plan)
         x = x.inputs if isinstance(x, CachedBatch) else x
         y = TaughtLabels(y, teacher, x)
         if plan is not None and comes_in_chunks(teacher, plan):
@@ -125,10 +125,11 @@ class Steps:
             Targets(y.y, sample_weight, self._distiller.loss),
             plan,
         )
-        if isinstance(losses.logits, ChunkedBatch):
-            self._update_in_chunks(losses.logits, sample_weight, metrics)
+        logits: Any = losses.logits
+        if isinstance(logits, ChunkedBatch):
+            self._update_in_chunks(logits, sample_weight, metrics)
         else:
-            metrics.update(losses.logits)
+            metrics.update(logits)
         self._logs.update_state(losses.logged, _examples(x))
         return losses.total
 
@@ -161,16 +162,15 @@ class Steps:
         self._logs.update_state(logged, _examples(x))
         return loss
 
-    def temperatures(
-        self, x: Any, y: Any, sample_weight: Any
-    ) -> list[Temperatures | None]:
+    def temperatures(self, given: dict[str, Any]) -> list[Temperatures | None]:
         """Returns the shared temperatures of a batch, for inference.
 
         Args:
-            x: The inputs.
-            y: The labels, or `None`.
-            sample_weight: The weights, or `None`.
+            given: `x`, `y` and `sample_weight`, by name.
         """
+        x, y, sample_weight = (
+            _tensors(given.get(name)) for name in ("x", "y", "sample_weight")
+        )
         teacher = self._source.outputs(x)
         outputs = self._models.student(x, training=False).outputs
         loss = self._distiller.loss if self._distiller.compiled else None
@@ -207,3 +207,10 @@ def _examples(x: Any) -> Any:
     """Returns the number of examples in a batch."""
     first = next(i for i in keras.tree.flatten(x) if i is not None)
     return ops.shape(first)[0]
+
+
+def _tensors(data: Any) -> Any:
+    """Converts the arrays in a structure to tensors; `None` stays."""
+    return keras.tree.map_structure(
+        lambda v: None if v is None else ops.convert_to_tensor(v), data
+    )

@@ -106,12 +106,14 @@ def output_specs(
         same = any(loss.same_classes for loss in losses)
         if same and same_tokens is False:
             raise _other_tokens(*models)
+        is_logits = [
+            gives_logits(model, index, said)
+            for model, said in zip(models, from_logits, strict=True)
+        ]
         spec = OutputSpec(
             index,
-            *(
-                gives_logits(model, index, said)
-                for model, said in zip(models, from_logits, strict=True)
-            ),
+            is_logits[0],
+            is_logits[1],
             teacher.shape[-1],
             student.shape[-1],
             same,

@@ -144,6 +144,18 @@ def test_feature_losses_read_cached_features(tmp_path):
     same_logs(fit(distiller, cache), live)
 
 
+@pytest.mark.parametrize("paths", [["feat", "out"], ["out", "feat"]])
+def test_features_are_cached_by_their_paths(tmp_path, paths):
+    teacher = net(16, 1)
+    cache = cached(teacher, (X, Y), tmp_path, features=paths)
+    features = cache.take(np.arange(50))[0].features
+    for path in paths:
+        layer = keras.Model(teacher.input, teacher.get_layer(path).output)
+        np.testing.assert_allclose(
+            features[path], layer.predict(X, verbose=0), atol=1e-5
+        )
+
+
 def two_outputs(hidden, seed):
     inputs = keras.Input((8,))
     x = layers.Dense(hidden, activation="relu")(inputs)

@@ -1,4 +1,4 @@
-"""Which weights of a distiller train, and how they are saved."""
+"""What Keras sees of a distiller: weights, logs, and what is saved."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_dts.distiller.objective import Objective
+from keras_dts.distiller.steps import labels_of
+from keras_dts.features import Projector
+from keras_dts.temperatures import Temperature
+from keras_dts.types import HiddenStates, ModelOutputs
 from keras_dts.utils import deserialize, fingerprint, serialize
 
 # The constructor's arguments that hold objects.
@@ -25,19 +30,24 @@ _SERIALIZED = (
 )
 
 
-class CheckpointedModel(keras.Model, abc.ABC):
-    """A model of two, of which one trains; saved whole, or without the other.
+class TeacherStudentModel(keras.Model, abc.ABC):
+    """A model of two, of which one trains.
 
     What trains are the student, the temperatures and the projectors. `save` is
-    complete. `save_weights`, which Keras's callbacks call, leaves
-    the teacher's weights out and keeps its fingerprint.
+    complete. `save_weights`, which Keras's callbacks call, leaves the
+    teacher's weights out and keeps its fingerprint.
 
-    A subclass has the arguments of its constructor as attributes, and
-    implements the properties below.
+    A subclass has the arguments of its constructor as attributes, and those
+    below.
+
+    Attributes:
+        objective: The objective of training steps.
     """
 
     teacher: keras.Model
     student: keras.Model
+    temperature: Temperature
+    objective: Objective
 
     # Attributes that Keras's saving shall not find.
     _hidden: frozenset[str] | set[str] = frozenset()
@@ -49,18 +59,38 @@ class CheckpointedModel(keras.Model, abc.ABC):
 
     @property
     @abc.abstractmethod
-    def policies(self) -> tuple[Any, ...]:
-        """The temperatures in use."""
-
-    @property
-    @abc.abstractmethod
-    def projectors(self) -> tuple[Any, ...]:
-        """The layers that are built by the shapes of features."""
-
-    @property
-    @abc.abstractmethod
     def distillation_metrics(self) -> list[Any]:
         """The metrics that `compile` got as `distillation_metrics`."""
+
+    @property
+    def evaluates_teacher(self) -> bool:
+        """Whether an evaluation runs the teacher too."""
+        return bool(self.distillation_metrics)
+
+    @property
+    def output_names(self) -> list[str]:
+        """The student's output names, which `compile` may refer to."""
+        return self.student.output_names
+
+    @property
+    def policies(self) -> tuple[Temperature, ...]:
+        """The temperatures in use: the distiller's, and those of its losses."""
+        return self.objective.terms.policies_with(self.temperature)
+
+    @property
+    def uses_temperature(self) -> bool:
+        """Whether a loss softens by the distiller's temperature."""
+        return self.objective.terms.uses_temperature
+
+    @property
+    def projectors(self) -> tuple[Projector, ...]:
+        """The layers that project the student's features."""
+        return self.objective.terms.projectors
+
+    @property
+    def metrics(self) -> list[Any]:
+        """All metrics; those of the distillation come last."""
+        return [*super().metrics, *self.distillation_metrics]
 
     @property
     def trainable_weights(self) -> list[Any]:
@@ -86,6 +116,33 @@ class CheckpointedModel(keras.Model, abc.ABC):
         """All other variables; the teacher's are among them."""
         return _without(self.variables, self.trainable_weights)
 
+    def build(self, *shapes: Any, **named_shapes: Any) -> None:
+        """Does nothing: the models build themselves when they are called."""
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        """Returns nothing: the student's outputs carry their own masks."""
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Returns the logs; metrics that need labels wait for labels."""
+        outputs = y_pred.outputs if isinstance(y_pred, ModelOutputs) else y_pred
+        labels = labels_of(y)
+        if labels is None or isinstance(outputs, HiddenStates):
+            return self.get_metrics_result()
+        return super().compute_metrics(x, labels, outputs, sample_weight)
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Returns the logs of the metrics that have seen something."""
+        logs: dict[str, Any] = {}
+        for metric in self.metrics:
+            # The metrics of `compile` stay unbuilt as long as no labels come.
+            if getattr(metric, "built", True):
+                result = metric.result()
+                named = isinstance(result, dict)
+                logs |= result if named else {metric.name: result}
+        return logs
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, serialized."""
         config = super().get_config()
@@ -98,7 +155,7 @@ class CheckpointedModel(keras.Model, abc.ABC):
     @classmethod
     def from_config(
         cls, config: dict[str, Any], custom_objects: Any = None
-    ) -> CheckpointedModel:
+    ) -> TeacherStudentModel:
         """Makes the distiller that `get_config` described."""
         config = dict(config)
         for name in _SERIALIZED:
