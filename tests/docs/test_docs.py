@@ -230,7 +230,7 @@ def test_docstrings_are_rendered(site):
 @pytest.mark.jax
 def test_links_out_of_the_docs_become_paths(site):
     page = (site / "methods.html").read_text()
-    assert "<code>tests/temperatures/test_vectors.py</code>" in page
+    assert "<code>tests/test_vectors.py</code>" in page
     assert "../tests" not in page
 
 
