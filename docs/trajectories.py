@@ -15,7 +15,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 import keras_dts
-from keras_dts.temperatures import dynamic
+from keras_dts.temperatures import gap_scale
 
 EPOCHS, STEPS = 20, 20
 # From chance among 100 classes, log(100) nats behind, to 0.2 nats behind.
@@ -52,9 +52,9 @@ def draw_scales() -> Figure:
     figure = Figure((7.0, 2.8), dpi=150, layout="constrained")
     ax = figure.subplots()
     scales = (
-        ('"reference"', dynamic.reference_scale),
-        ('"smooth"', dynamic.smooth_scale),
-        ("None", dynamic.no_scale),
+        ('"reference"', gap_scale.reference_scale),
+        ('"smooth"', gap_scale.smooth_scale),
+        ("None", gap_scale.no_scale),
     )
     for (label, scale), style in zip(scales, STYLES, strict=False):
         # In pieces, so that no line is drawn where the scale jumps.
