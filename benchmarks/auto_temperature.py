@@ -23,8 +23,10 @@ import numpy as np
 from keras import layers
 
 import keras_dts
-from keras_dts import tasks
-from keras_dts.data.load import Splits, load
+from keras_dts.data import Splits, load
+from keras_dts.experiments import IMAGE_SETTINGS
+from keras_dts.experiments.image_task import ImageTask
+from keras_dts.experiments.task import compile_model, stratified
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Setting:
     """Holds one setting.
 
     Args:
-        task: A name of `keras_dts.tasks.SETTINGS`, for the teacher.
+        task: A name of `keras_dts.experiments.IMAGE_SETTINGS`, for the teacher.
         teacher_images: How many images the teacher sees; `None` for all.
         student_images: How many of them the students see.
         units: The hidden units of the small and of the larger student.
@@ -112,7 +114,7 @@ def subset(splits: Splits, count: int | None) -> Splits:
     if count is None:
         return splits
     share = count / len(splits.y_train)
-    part = tasks.stratified(splits.y_train, share)
+    part = stratified(splits.y_train, share)
     return splits._replace(
         x_train=splits.x_train[part], y_train=splits.y_train[part]
     )
@@ -132,9 +134,9 @@ def make_student(shape: tuple[int, ...], units: int) -> keras.Model:
 def run(
     name: str, setting: Setting, methods: list[str], seeds: int, out: Path
 ) -> None:
-    task = tasks.SETTINGS[setting.task]
+    task = IMAGE_SETTINGS[setting.task]
     taught = subset(load(task.data), setting.teacher_images)
-    teacher, row = tasks.ImageTask(task, taught).train_teacher(verbose=False)
+    teacher, row = ImageTask(task, taught).train_teacher(verbose=False)
     seen = subset(taught, setting.student_images)
     logits = teacher.predict(seen.x_train, batch_size=500, verbose=0)
     print(f"\n{name}: teacher {100 * row.mean:.2f} %", end=", ")
@@ -152,8 +154,8 @@ def run(
             {method: METHODS[method] for method in methods},
             train,
             test,
-            compile=lambda model: tasks.compile(
-                model, task.student_rate, steps
+            compile=lambda model: compile_model(
+                model, task.student_rate, steps, metrics=["accuracy"]
             ),
             epochs=setting.epochs,
             batch_size=setting.batch_size,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import keras
 import timing
-from step_time import STUDENT_LOSS_WEIGHT, TASKS, TEMPERATURE, compiled
+from step_time import STUDENT_LOSS_WEIGHT, TASKS, TEMPERATURE, Task, compiled
 from timing import Data, Ratio, Run
 
 import keras_dts
@@ -66,12 +66,17 @@ def reading(cache: keras_dts.TeacherCache, data: Data) -> Run:
     return run
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = timing.arguments(__doc__)
-    parser.add_argument("--task", choices=sorted(TASKS), default="images")
-    args = parser.parse_args(arguments)
-    task = TASKS[args.task](args.small)
-    data = task.data(args.steps)
+def contenders(
+    task: Task, steps: int, folder: str
+) -> tuple[dict[str, Run], keras_dts.TeacherCache]:
+    """Returns by name what can be measured, and the cache.
+
+    Args:
+        task: What is distilled.
+        steps: The number of steps that are timed.
+        folder: The folder for the cache.
+    """
+    data = task.data(steps)
     teacher, alone = task.pair()
     live, cached = (
         compiled(
@@ -85,17 +90,26 @@ def main(arguments: list[str] | None = None) -> None:
         )
         for _ in range(2)
     )
+    cache = keras_dts.cache_teacher(
+        teacher, (data.x, data.y), Path(folder) / "cache", verbose=False
+    )
+    runs = {
+        ALONE: later_step(compiled(alone, task), data),
+        TEACHER: timing.forward(teacher, data),
+        LIVE: later_step(live, data),
+        CACHED: later_step(cached, data, cache),
+        READ: reading(cache, data),
+    }
+    return runs, cache
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = timing.arguments(__doc__)
+    parser.add_argument("--task", choices=sorted(TASKS), default="images")
+    args = parser.parse_args(arguments)
+    task = TASKS[args.task](args.small)
     with tempfile.TemporaryDirectory() as folder:
-        cache = keras_dts.cache_teacher(
-            teacher, (data.x, data.y), Path(folder) / "cache", verbose=False
-        )
-        runs = {
-            ALONE: later_step(compiled(alone, task), data),
-            TEACHER: timing.forward(teacher, data),
-            LIVE: later_step(live, data),
-            CACHED: later_step(cached, data, cache),
-            READ: reading(cache, data),
-        }
+        runs, cache = contenders(task, args.steps, folder)
         times = timing.in_turns(runs, args.rounds)
         size = cache.bytes_per_example
     title = f"{args.task}, {timing.versions()}, {size:.0f} bytes an example"

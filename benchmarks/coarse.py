@@ -21,8 +21,8 @@ import numpy as np
 import timing
 
 import keras_dts
-from keras_dts.experiments.compare import measure
-from keras_dts.experiments.text_task import TEXT_SETTINGS
+from keras_dts.experiments import TEXT_SETTINGS
+from keras_dts.experiments.training import measure
 
 KINDS = {
     "all tokens, float16": {"dtype": "float16"},

@@ -21,7 +21,7 @@ import timing
 from keras_hub import models
 
 import keras_dts
-from keras_dts import data, vocabularies
+from keras_dts import data
 
 MAILS = 2_000
 BATCH = 40
@@ -52,7 +52,7 @@ def main() -> None:
     args = parser.parse_args()
     splits = data.load("spam_assassin")
     strings, labels = splits.x_train[:MAILS], splits.y_train[:MAILS]
-    pieces = vocabularies.word_pieces(splits.x_train, 4_000)
+    pieces = data.word_piece_vocabulary(splits.x_train, 4_000)
     tokenizer = models.BertTokenizer(pieces, lowercase=True)
     teacher = classifier(tokenizer, 4, 128)
     distiller = keras_dts.Distiller(teacher, classifier(tokenizer, 2, 64))

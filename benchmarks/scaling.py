@@ -45,6 +45,8 @@ class Setting(NamedTuple):
     data: Data
     temperatures: tuple[float, ...] = (4.0,)
 
+    jit_compile = "auto"  # no field: the same everywhere
+
     def pair(self) -> tuple[keras.Model, keras.Model]:
         """Returns a teacher and a student."""
         return self.make_teacher(), self.make_student()

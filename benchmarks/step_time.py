@@ -47,16 +47,22 @@ RATIOS = (
 
 
 class Images:
-    """A resnet32x4 into a resnet8x4, by SGD with momentum."""
+    """A resnet32x4 into a resnet8x4, by SGD with momentum.
 
+    Args:
+        small: Whether everything is tiny, whatever the other arguments are.
+        batch: The number of images in a batch.
+    """
+
+    jit_compile: bool | str = "auto"
     teacher_layer = student_layer = "stage_3"
 
-    def __init__(self, small: bool) -> None:
+    def __init__(self, small: bool, *, batch: int = 64) -> None:
         self._depths = (8, 8) if small else (32, 8)
         self._options = {"classes": 100, "widths": models.WIDTHS, "size": 32}
         if small:
             self._options = {"classes": 5, "widths": (4, 4, 8, 8), "size": 8}
-        self._batch = 8 if small else 64
+        self._batch = 8 if small else batch
 
     def pair(self) -> tuple[keras.Model, keras.Model]:
         """Returns a teacher and a student."""
@@ -84,17 +90,40 @@ class Images:
 
 
 class Text:
-    """A BERT-style classifier of 4 layers into one of 2, by Adam."""
+    """A BERT-style classifier into one of fewer layers, by Adam.
 
-    def __init__(self, small: bool) -> None:
-        self._depths = (1, 1) if small else (4, 2)
+    Args:
+        small: Whether everything is tiny, whatever the other arguments are.
+        depths: The number of layers of the teacher and of the student.
+        width: The size of the hidden states.
+        heads: The number of attention heads.
+        batch: The number of texts in a batch.
+    """
+
+    jit_compile: bool | str = "auto"
+
+    def __init__(
+        self,
+        small: bool,
+        *,
+        depths: tuple[int, int] = (4, 2),
+        width: int = 256,
+        heads: int = 4,
+        batch: int = 32,
+    ) -> None:
+        self._depths = (1, 1) if small else depths
         self.teacher_layer, self.student_layer = (
             f"layer_{depth}" for depth in self._depths
         )
-        self._options = {"width": 256, "tokens": models.TOKENS, "length": 128}
+        self._options = {
+            "width": width,
+            "heads": heads,
+            "tokens": models.TOKENS,
+            "length": 128,
+        }
         if small:
             self._options = {"width": 8, "tokens": 50, "length": 6}
-        self._batch = 4 if small else 32
+        self._batch = 4 if small else batch
 
     def pair(self) -> tuple[keras.Model, keras.Model]:
         """Returns a teacher and a student."""
@@ -127,6 +156,7 @@ class Text:
 class Perceptron:
     """Two dense layers into two others, by SGD."""
 
+    jit_compile: bool | str = "auto"
     teacher_layer = student_layer = "hidden"
 
     def __init__(self, small: bool) -> None:
@@ -163,6 +193,7 @@ def compiled(model: keras.Model, task: Task) -> keras.Model:
     model.compile(
         task.optimizer(),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=task.jit_compile,
     )
     return model
 

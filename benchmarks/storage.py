@@ -26,7 +26,8 @@ import tensorflow as tf
 import zarr
 from array_record.python import array_record_data_source, array_record_module
 
-from keras_dts import _store
+from keras_dts.cache.reader import RecordReader
+from keras_dts.cache.writer import RecordWriter
 
 BATCH = 64
 RECORDS = {
@@ -36,12 +37,12 @@ RECORDS = {
 
 
 def flat(folder: Path, values: np.ndarray) -> Callable[..., Iterator]:
-    writer = _store.Writer(folder, {})
+    writer = RecordWriter(folder, {})
     for start in range(0, len(values), BATCH):
         writer.append(0, {"output": values[start : start + BATCH]})
     writer.finish()
     writer.close()
-    reader = _store.Reader(folder)
+    reader = RecordReader(folder)
 
     def read(order: np.ndarray) -> Iterator:
         for start in range(0, len(order), BATCH):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import importlib
+import math
 import platform
 import statistics
 import time
@@ -18,6 +19,8 @@ import numpy as np
 # Steps of each `fit` before the clock starts. In the first one, a fit makes
 # its iterators and `keras_dts.Distiller` copies and checks.
 WARM_UP = 2
+# Rounds that are run however long they take.
+FEWEST_ROUNDS = 3
 
 Run = Callable[[], float]
 
@@ -126,26 +129,42 @@ def fit_step(
     return run
 
 
-def forward(model: keras.Model, data: Data) -> Run:
+def forward(
+    model: keras.Model,
+    data: Data,
+    *,
+    wait_for_each: bool = True,
+    torch_compile: bool = False,
+) -> Run:
     """Returns a function that times a compiled forward pass of inference.
 
-    The inputs are tensors already, and each pass is waited for.
+    The inputs are tensors on the device.
+
+    Args:
+        model: The model.
+        data: The data; each pass takes the first batch.
+        wait_for_each: Whether each pass is waited for, or only the last one,
+            as in a training, where a GPU computes one step while the next
+            step is prepared.
+        torch_compile: Whether `torch.compile` compiles the pass on PyTorch.
     """
     inputs = keras.tree.map_structure(
         keras.ops.convert_to_tensor, data.at(0)[0]
     )
-    compiled = _compiled(model)
+    compiled = _compiled(model, torch_compile)
 
     def run() -> float:
         start = time.perf_counter()
-        for _ in range(data.steps):
-            keras.ops.convert_to_numpy(compiled(inputs))
+        for step in range(data.steps):
+            outputs = compiled(inputs)
+            if wait_for_each or step == data.steps - 1:
+                keras.ops.convert_to_numpy(outputs)
         return 1e3 * (time.perf_counter() - start) / data.steps
 
     return run
 
 
-def _compiled(model: keras.Model) -> Callable[[Any], Any]:
+def _compiled(model: keras.Model, torch_compile: bool) -> Callable[[Any], Any]:
     """Compiles a forward pass as the backend's trainer would."""
     backend = keras.config.backend()
     if backend == "jax":
@@ -167,15 +186,20 @@ def _compiled(model: keras.Model) -> Callable[[Any], Any]:
             lambda x: model(x, training=False), jit_compile=model.jit_compile
         )
     torch = importlib.import_module("torch")
-    return torch.no_grad()(lambda x: model(x, training=False))
+    call = torch.no_grad()(lambda x: model(x, training=False))
+    return torch.compile(call) if torch_compile else call
 
 
-def in_turns(runs: Mapping[str, Run], rounds: int) -> dict[str, list[float]]:
+def in_turns(
+    runs: Mapping[str, Run], rounds: int, seconds: float = math.inf
+) -> dict[str, list[float]]:
     """Runs each once to compile it, then all of them in turns.
 
     Args:
         runs: Functions that return milliseconds, by name.
         rounds: How often each is run.
+        seconds: No round begins after so many seconds of rounds, except the
+            first three.
 
     Returns:
         The times by name, one for each round.
@@ -183,7 +207,10 @@ def in_turns(runs: Mapping[str, Run], rounds: int) -> dict[str, list[float]]:
     for run in runs.values():
         run()
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
+    start = time.perf_counter()
+    for done in range(rounds):
+        if done >= FEWEST_ROUNDS and time.perf_counter() - start > seconds:
+            break
         for name, run in runs.items():
             times[name].append(run())
     return times
@@ -216,12 +243,15 @@ def table(
     return list(columns), list(zip(*columns.values(), strict=True))
 
 
-def _spread(values: Sequence[float], digits: int) -> str:
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Returns the median, the lower and the upper quartile."""
     low, high = np.quantile(values, [0.25, 0.75])
-    return (
-        f"{statistics.median(values):9.{digits}f} "
-        f"({low:.{digits}f} to {high:.{digits}f})"
-    )
+    return statistics.median(values), float(low), float(high)
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    median, low, high = quartiles(values)
+    return f"{median:9.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def versions() -> str:
@@ -276,6 +306,7 @@ def write(
     header: Sequence[str],
     rows: Sequence[Any],
     note: str = "",
+    machine: str | None = None,
 ) -> Path:
     """Writes a CSV file named by backend and machine.
 
@@ -285,9 +316,11 @@ def write(
         header: The names of the columns.
         rows: The rows. Floats are written with five digits.
         note: What else stands in the first line, after the versions.
+        machine: The machine's name in the file's name, or `None` for the
+            architecture of the processor.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    backend, machine = keras.config.backend(), platform.machine()
+    backend, machine = keras.config.backend(), machine or platform.machine()
     path = folder / f"{name}-{backend}-{machine}.csv"
     with path.open("w", newline="") as file:
         file.write(f"# {versions()}{note}\n")

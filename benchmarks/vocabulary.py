@@ -42,17 +42,25 @@ def language_model(words: int, width: int) -> keras.Model:
 
 def stepper(form: str, tokens: int, words: int, width: int):
     """Returns a function that trains for a step and waits for its end."""
-    distiller = keras_dts.Distiller(
-        language_model(words, width),
-        language_model(words, width),
-        chunk_size=FORMS[form],
-    )
+    teacher, student = (language_model(words, width) for _ in range(2))
+    x, y = batch(tokens, words)
+    return step(teacher, student, FORMS[form], x, y)
+
+
+def batch(tokens: int, words: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns random inputs and labels, shape `(texts, length)`."""
+    shape = (max(tokens // LENGTH, 1), min(tokens, LENGTH))
+    x, y = np.random.default_rng(0).integers(0, words, (2, *shape))
+    return x, y
+
+
+def step(teacher: keras.Model, student: keras.Model, chunk_size, x, y):
+    """Returns a function that trains for a step and waits for its end."""
+    distiller = keras_dts.Distiller(teacher, student, chunk_size=chunk_size)
     distiller.compile(
         keras.optimizers.SGD(0.01),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    shape = (max(tokens // LENGTH, 1), min(tokens, LENGTH))
-    x, y = np.random.default_rng(0).integers(0, words, (2, *shape))
     return lambda: distiller.train_on_batch(x, y)
 
 
@@ -78,15 +86,15 @@ def memory(form: str, tokens: int, words: int, width: int) -> float:
 
 def measure_memory(form: str, tokens: int, words: int, width: int) -> None:
     stepper(form, 8, 8, 8)()  # what a library loads for its first step
-    step = stepper(form, tokens, words, width)
+    run = stepper(form, tokens, words, width)
     before = peak()
-    step()
+    run()
     print(peak() - before)
 
 
-def seconds(step) -> float:
+def seconds(run) -> float:
     start = time.perf_counter()
-    step()
+    run()
     return time.perf_counter() - start
 
 
@@ -110,10 +118,10 @@ def main() -> None:
     for form, tokens in cases:
         needed[form, tokens] = memory(form, tokens, *size)
         print(f"{form}, {tokens} tokens: {needed[form, tokens]:.0f} MB")
-    steps = [stepper(form, args.tokens, *size) for form in FORMS]
-    for step in steps:
-        step()  # compiles
-    pairs = [[seconds(step) for step in steps] for _ in range(args.rounds)]
+    runs = [stepper(form, args.tokens, *size) for form in FORMS]
+    for run in runs:
+        run()  # compiles
+    pairs = [[seconds(run) for run in runs] for _ in range(args.rounds)]
     plain, chunked = (statistics.median(x) for x in zip(*pairs, strict=True))
     ratios = [b / a for a, b in pairs]
     print(

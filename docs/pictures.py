@@ -20,8 +20,8 @@ import keras
 from matplotlib import style
 
 import keras_dts
-from keras_dts import plots, tasks
-from keras_dts.experiments.methods import METHODS
+from keras_dts import plots
+from keras_dts.experiments import IMAGE_SETTINGS, METHODS
 
 STYLES = {"light": "default", "dark": "dark_background"}
 
@@ -29,7 +29,7 @@ STYLES = {"light": "default", "dark": "dark_background"}
 def trained(out: Path):
     """Returns a task of digits, a teacher, a student, and its history."""
     setting = dataclasses.replace(
-        tasks.SETTINGS["digits"], teacher_epochs=3, student_epochs=60
+        IMAGE_SETTINGS["digits"], teacher_epochs=3, student_epochs=60
     )
     task = setting.task()
     teacher, _ = task.train_teacher(verbose=False)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.logits import LogitPair, broadcast_weights, kl, to_logits
+from keras_dts.logits import broadcast_weights, kl, to_logits
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype, show
 
@@ -143,44 +143,6 @@ class TeacherKL(_AgainstTeacher):
     def values(self, teacher: Tensor, student: Tensor) -> Tensor:
         """Returns the divergence, in nats."""
         return kl(ops.log_softmax(teacher), ops.log_softmax(student))
-
-
-class HeadMetrics:
-    """The `distillation_metrics` of one `compile`.
-
-    A plain class: what Keras tracks, the next `compile` could not replace.
-
-    Args:
-        metrics: The metrics.
-    """
-
-    def __init__(self, metrics: list[Any]) -> None:
-        self.metrics = metrics
-
-    def update(
-        self, heads: list[LogitPair | None], teacher_fault: Tensor
-    ) -> None:
-        """Shows the metrics a batch, one output after the other.
-
-        Args:
-            heads: The outputs of both models, `None` for those to skip.
-            teacher_fault: 1 if the teacher's logits were not all finite,
-                which makes the metrics NaN, else 0.
-        """
-        # A head holds 0 for what is not finite, which no metric should see.
-        trust = ops.where(ops.equal(teacher_fault, 0), 1.0, float("nan"))
-        for head in heads:
-            if head is not None:
-                for metric in self.metrics:
-                    head.check_same_classes(metric.name)
-                    by_rank = getattr(metric, "by_rank", False)
-                    logits = (head.teacher, head.student)
-                    teacher, student = head.ranked if by_rank else logits
-                    metric.update_state(
-                        teacher,
-                        ops.stop_gradient(student),
-                        sample_weight=head.weights * trust,
-                    )
 
 
 def _check_same_shape(teacher: Tensor, student: Tensor) -> None:

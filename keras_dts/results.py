@@ -1,4 +1,4 @@
-"""What methods came to: the figures of each, and a table of all."""
+"""Results of compared methods, and their table."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Row:
-    """Holds what one method came to.
+    """Holds the results of one method.
 
     Args:
-        method: Its name.
-        parameters: How many parameters the student has.
+        method: The name of the method.
+        parameters: The student's number of parameters.
         values: The test metric of each seed.
-        seconds: How long each seed's training took, compilation included.
+        seconds: The seconds of each seed's training, with compilation.
     """
 
     method: str
@@ -44,14 +44,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Holds what `keras_dts.compare` found.
+    """Holds the results of `keras_dts.compare`.
 
     Args:
         rows: A row for each method, in the order of `methods`.
         seeds: The seeds.
         metric: The name of the metric.
-        versions: Of Python, Keras, its backend and keras-dts.
-        teacher: The teacher's own row, where somebody measured it.
+        versions: The versions of Python, Keras, its backend and keras-dts.
+        teacher: The teacher's row, or `None` if it was not measured.
     """
 
     rows: list[Row]
@@ -67,7 +67,7 @@ class Comparison:
 
     @property
     def label(self) -> str:
-        """What is compared, with its unit."""
+        """The name of the metric, with its unit."""
         return f"test {self.metric}" + (" (%)" if self.in_percent else "")
 
     def table(self) -> str:
@@ -94,7 +94,7 @@ class Comparison:
             "" if row.std is None else f" ± {factor * row.std:.{digits}f}"
             for row in rows
         ]
-        # Padded, so that the points of the means stand below each other.
+        # Padded, so that the decimal points are aligned.
         left, right = max(map(len, means)), max(map(len, stds))
         return [
             f"{mean:>{left}}{std:<{right}}"
@@ -102,7 +102,7 @@ class Comparison:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns everything as JSON can hold it."""
+        """Returns the comparison as a dictionary that JSON can hold."""
         return {
             **asdict(self),
             "rows": [_to_dict(row) for row in self.rows],

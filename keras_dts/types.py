@@ -20,6 +20,62 @@ class ModelOutputs(NamedTuple):
     features: dict[str, Any]
 
 
+class TeacherOutputs(NamedTuple):
+    """The teacher's outputs for one batch, wherever they come from.
+
+    Attributes:
+        outputs: What the teacher returns: a tensor, list, tuple or dictionary
+            of tensors of shape `(batch, ..., classes)`; or `HiddenStates`.
+        features: The outputs of layers, by their path.
+        classes: `None`, or for each output `None` or the classes of top-k log
+            probabilities, int32, shape `(batch, ..., k)`.
+        overlap: `None`, or 1 where both models have a position to compare,
+            else 0, float32, shape `(batch, length)`.
+    """
+
+    outputs: Any
+    features: dict[str, Any]
+    classes: list[Tensor | None] | None = None
+    overlap: Tensor | None = None
+
+
+class TaughtLabels(NamedTuple):
+    """The targets of a step: the labels, and the teacher's outputs.
+
+    It travels as the `y` of Keras's own step, so that `x` stays what the
+    student takes.
+
+    Attributes:
+        y: The labels, or `None`.
+        teacher: The teacher's outputs.
+        inputs: The `x` of the batch.
+    """
+
+    y: Any
+    teacher: TeacherOutputs
+    inputs: Any
+
+
+class FeatureBatch(NamedTuple):
+    """Inputs for which the student returns the outputs of layers too.
+
+    Attributes:
+        inputs: The `x` of the batch.
+    """
+
+    inputs: Any
+
+
+class ChunkableBatch(NamedTuple):
+    """Inputs for which the student stops before its output projection.
+
+    Attributes:
+        inputs: The `x` of the batch.
+    """
+
+    inputs: Any
+
+
 class HiddenStates(NamedTuple):
     """What a split model returns in the place of its output.
 

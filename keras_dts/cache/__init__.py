@@ -1,11 +1,14 @@
 """A teacher's outputs on disk."""
 
-from keras_dts.cache.adapter import TakesCaches
+from keras_dts.cache.adapter import CacheAdapter
 from keras_dts.cache.build import cache_teacher
-from keras_dts.cache.teacher_cache import TeacherCache, teacher_name
+from keras_dts.cache.checks import teacher_name
+from keras_dts.cache.outputs import OutputCodec
+from keras_dts.cache.teacher_cache import TeacherCache
 
 __all__ = [
-    "TakesCaches",
+    "CacheAdapter",
+    "OutputCodec",
     "TeacherCache",
     "cache_teacher",
     "teacher_name",

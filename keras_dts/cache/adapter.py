@@ -1,75 +1,93 @@
-"""Gives caches to `fit`, `evaluate` and `predict`."""
+"""Takes caches in `fit`, `evaluate` and `predict`."""
 
 from __future__ import annotations
 
-import functools
-import inspect
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_dts.cache.teacher_cache import CachedBatches, TeacherCache
-from keras_dts.text import TakesRawText
-from keras_dts.utils import require
+from keras_dts.cache.dataset import CachedBatches, to_tf_dataset
+from keras_dts.cache.teacher_cache import TeacherCache
 
-# How the layers that change their inputs at random are called.
+# How the names of Keras's layers with random augmentations begin.
 _AUGMENTATIONS = ("Random", "RandAugment", "MixUp", "CutMix", "AugMix")
 
 
-class TakesCaches(TakesRawText):
-    """A model of two models, to whose methods caches can be given."""
+class CacheAdapter:
+    """Turns a cache into batches with the teacher's outputs.
 
-    def check_cache(self, cache: TeacherCache) -> None:
-        """Raises unless a cache answers what is asked of the teacher."""
-        raise NotImplementedError
+    A `keras_dts.utils.DataAdapter`.
 
-    @functools.wraps(keras.Model.fit)
-    def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """Does what `keras.Model.fit` does, for caches too."""
-        bound = inspect.signature(super().fit).bind(*args, **kwargs)
-        options = bound.arguments
-        size = options.get("validation_batch_size") or options.get("batch_size")
-        checked = options.get("validation_data")
-        if isinstance(checked, TeacherCache):
-            self.check_cache(checked)
-            options["validation_data"] = _fed(checked.batches(size or 32))
-            options.pop("validation_batch_size", None)
-        if isinstance(options.get("x"), TeacherCache):
-            _warn_of_augmentation(options["x"], self.student)
-            batches = _batches(self, options, options.get("shuffle", True))
-            options["x"] = _fed(batches)
-            options["shuffle"] = False  # that is done
+    Args:
+        student: The student.
+        check: A function that raises a `ValueError` unless a cache holds what
+            a distiller reads.
+    """
+
+    def __init__(
+        self, student: keras.Model, check: Callable[[TeacherCache], None]
+    ) -> None:
+        self._student = student
+        self._check = check
+
+    def takes(self, x: Any) -> bool:
+        """Returns whether inputs are a cache."""
+        return isinstance(x, TeacherCache)
+
+    def adapt(
+        self, options: dict[str, Any], *, teacher: bool, training: bool = False
+    ) -> None:
+        """Replaces a cache by its batches.
+
+        Args:
+            options: The arguments of `fit`, `evaluate` or `predict` by name.
+            teacher: Has no effect, since the batches hold the teacher's
+                outputs.
+            training: Whether these are the arguments of `fit`, which shuffles
+                the cache and goes through its views.
+
+        Raises:
+            ValueError: If the cache lacks what a loss reads, or labels or
+                weights are given beside it.
+        """
+        del teacher
+        cache: TeacherCache = options["x"]
+        _check_alone(options)
+        self._check(cache)
+        batches = cache.batches(
+            options.pop("batch_size", None) or 32,
+            shuffle=training and options.get("shuffle", True),
+            epoch=options.get("initial_epoch", 0),
+        )
+        # The input pipeline has to tokenize strings.
+        options["x"] = (
+            to_tf_dataset(batches) if cache.holds_strings else batches
+        )
+        if training:
+            _warn_of_augmentation(self._student)
+            options["shuffle"] = False
             options["callbacks"] = [
                 *keras.tree.flatten(options.get("callbacks") or []),
                 _BeginEpoch(batches),
             ]
-        return super().fit(*bound.args, **bound.kwargs)
 
-    @functools.wraps(keras.Model.evaluate)
-    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Does what `keras.Model.evaluate` does, for caches too."""
-        bound = inspect.signature(super().evaluate).bind(*args, **kwargs)
-        if isinstance(bound.arguments.get("x"), TeacherCache):
-            bound.arguments["x"] = _fed(_batches(self, bound.arguments))
-        return super().evaluate(*bound.args, **bound.kwargs)
-
-    @functools.wraps(keras.Model.predict)
-    def predict(self, *args: Any, **kwargs: Any) -> Any:
-        """Does what `keras.Model.predict` does, for caches too."""
-        bound = inspect.signature(super().predict).bind(*args, **kwargs)
-        if isinstance(bound.arguments.get("x"), TeacherCache):
-            bound.arguments["x"] = _fed(_batches(self, bound.arguments))
-        return super().predict(*bound.args, **bound.kwargs)
+    def adapt_batch(self, options: dict[str, Any], *, teacher: bool) -> None:
+        """Raises a `ValueError`, since a cache is not one batch."""
+        raise ValueError(
+            "`x` must be one batch. Received: a cache of "
+            f"{len(options['x'])} examples, which `fit`, `evaluate` and "
+            "`predict` take"
+        )
 
 
 class _BeginEpoch(keras.callbacks.Callback):
-    """Tells batches which epoch begins.
+    """Sets the epoch of cached batches.
 
-    Keras tells a `PyDataset` of epochs too, but also when it only looks at
-    the first batch.
+    Keras calls methods of a `PyDataset` for each epoch, but also when it only
+    reads the first batch to see the shapes.
     """
 
     def __init__(self, batches: CachedBatches) -> None:
@@ -79,64 +97,35 @@ class _BeginEpoch(keras.callbacks.Callback):
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        """Deals out the examples."""
+        """Selects the order and the views of the epoch."""
         self._batches.begin(epoch)
 
 
-def _batches(
-    model: TakesCaches, options: dict[str, Any], shuffle: bool = False
-) -> CachedBatches:
-    """Takes a cache out of arguments, and returns its batches."""
-    cache = options["x"]
+def _check_alone(options: dict[str, Any]) -> None:
+    """Raises if data are given that the cache holds."""
     for name in ("y", "sample_weight", "validation_split"):
         value = options.get(name)
         if value is not None and not (np.isscalar(value) and value == 0):
             raise ValueError(
-                f"`{name}` must not be given where `x` is a cache, which has "
-                f"the labels and the weights. Received: {name}={value!r}"
+                f"`{name}` must not be given if `x` is a cache, which holds "
+                f"labels and weights. Received: {name}={value!r}"
             )
-    model.check_cache(cache)
-    size = options.pop("batch_size", None) or 32
-    epoch = options.get("initial_epoch", 0)
-    batches: CachedBatches
-    batches = cache.batches(size, shuffle=shuffle, epoch=epoch)
-    return batches
 
 
-def _fed(batches: CachedBatches) -> Any:
-    """Returns what Keras takes: for texts, what can be read in a pipeline."""
-    if not batches.cache.holds_texts:
-        return batches
-    (tf,) = require("text", "Raw strings in a cache", "tensorflow")
-
-    def generate() -> Iterator[Any]:
-        yield from (batches[i] for i in range(len(batches)))
-
-    specs = keras.tree.map_structure(
-        lambda leaf: tf.TensorSpec(
-            (None, *leaf.shape[1:]),
-            tf.string if leaf.dtype.kind == "O" else leaf.dtype,
-        ),
-        batches[0],
-    )
-    data = tf.data.Dataset.from_generator(generate, output_signature=specs)
-    return data.apply(tf.data.experimental.assert_cardinality(len(batches)))
-
-
-def _warn_of_augmentation(cache: TeacherCache, student: keras.Model) -> None:
+def _warn_of_augmentation(student: keras.Model) -> None:
     names = _augmentations(student)
     if names:
         warnings.warn(
-            f"The student augments its inputs by {', '.join(names)}, and the "
-            "teacher's answers in the cache are to the inputs as they were. "
-            "Let `keras_dts.cache_teacher(augment=..., views=...)` augment "
-            "for both.",
-            stacklevel=4,
+            f"The student augments its inputs by {', '.join(names)}, but the "
+            "outputs in the cache are those for the original inputs. Use "
+            "`keras_dts.cache_teacher(augment=..., views=...)` to augment "
+            "the inputs of both models.",
+            stacklevel=2,
         )
 
 
 def _augmentations(layer: Any) -> list[str]:
-    """Lists the layers in a model that change its inputs at random."""
+    """Returns the names of a model's layers with random augmentations."""
     found = []
     for child in getattr(layer, "layers", []):
         if isinstance(child, keras.Model):

@@ -1,4 +1,4 @@
-"""Runs a teacher once, and keeps its answers on disk."""
+"""Runs a teacher once, and stores its outputs on disk."""
 
 from __future__ import annotations
 
@@ -11,31 +11,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dts.cache.predictor import Teacher
-from keras_dts.cache.records import HEADER, Array, Writer, checksum, read_header
-from keras_dts.cache.sources import (
-    Arrays,
-    Augment,
-    Stream,
-    Views,
-    describe,
-    has_texts,
-    leaves,
-    read_source,
-)
-from keras_dts.cache.teacher_cache import (
-    ROLES,
-    TeacherCache,
+from keras_dts.cache.checks import (
+    check_arguments,
     check_inputs,
     check_teacher,
-    folder_of,
-    folders_in,
     other_data,
     teacher_name,
 )
-from keras_dts.utils import check_choice, check_number
-
-_FORMAT = 1
+from keras_dts.cache.examples import example_fields
+from keras_dts.cache.predictor import TeacherPredictor
+from keras_dts.cache.records import HEADER, checksum, read_header
+from keras_dts.cache.shards import shard_folder, shard_folders
+from keras_dts.cache.sources import ArraySource, BatchSource, Source, to_source
+from keras_dts.cache.structure import Array, describe, leaves
+from keras_dts.cache.teacher_cache import TeacherCache
+from keras_dts.cache.views import Augment, Views
+from keras_dts.cache.writer import RecordWriter
 
 
 def cache_teacher(
@@ -55,61 +46,60 @@ def cache_teacher(
     shard: tuple[int, int] | None = None,
     verbose: bool | int = True,
 ) -> TeacherCache:
-    """Runs a teacher once over data, and keeps its answers on disk.
+    """Runs a teacher once over data, and stores its outputs on disk.
 
-    What comes back is what `keras_dts.Distiller.fit` takes for `x`; there the
-    teacher does not run. Called again, it runs nothing if `path` holds the
-    same teacher's answers to the same data, and goes on if it was stopped,
-    even killed, in between.
+    `keras_dts.Distiller.fit` takes the returned cache for `x`, and does not
+    run the teacher. If `path` already holds this teacher's outputs for this
+    data, they are opened; an interrupted run is resumed.
 
-    Data in memory are not copied to disk; they are taken by their position
-    when they are needed. Batches that come from somewhere else are written
-    down with the answers, so that they can be shuffled, and are not needed
-    again.
+    Arrays in memory are not copied to disk: the cache reads them by position
+    when it is used. Batches from another source are stored with the outputs,
+    so that they can be shuffled and the source is not needed again.
+
+    A cache stores logits. Probabilities are stored as their logarithms, and
+    a distiller restores them.
 
     Args:
         teacher: The trained teacher.
         data: As `validation_data` of `keras.Model.fit`: arrays `x`, or a
-            tuple `(x, y)` or `(x, y, sample_weight)`, or a source of batches
-            of such: a `tf.data.Dataset`, a `DataLoader` of PyTorch or Grain,
+            tuple `(x, y)` or `(x, y, sample_weight)`; or a source of such
+            batches: a `tf.data.Dataset`, a `DataLoader` of PyTorch or Grain,
             a `keras.utils.PyDataset`, any iterable. For tasks of KerasHub `x`
             may be raw strings.
-        path: A directory, made if it is not there.
-        batch_size: How many examples of arrays the teacher sees at once, and
-            how many are lost if it is killed.
-        top_k: `None` keeps every class. A number keeps each entry's most
-            probable classes and the mass of all others as one more, where an
-            output has more than `top_k + 1` classes; then losses, `gap` and
-            `teacher_kl` are those of these coarse distributions.
+        path: A directory, which is made if it does not exist.
+        batch_size: The number of examples of arrays for which the teacher
+            runs at once, and the most that an interruption loses.
+        top_k: `None` stores every class. A number stores each entry's most
+            probable classes, and the probability of all other classes as one
+            more, if an output has more than `top_k + 1` classes; then losses,
+            `gap` and `teacher_kl` are those of these distributions.
         dtype: `"float32"`, `"float16"` or `"uint8"`: 256 steps between each
             entry's lowest and highest value, with features in float16.
-            Defaults to float32, and with `top_k` to float16. But for float32
-            without `top_k`, a softmax's outputs are kept as logarithms.
+            Defaults to float32, and with `top_k` to float16.
         features: The paths of the teacher's layers that feature losses read.
         teacher_inputs: As for `keras_dts.Distiller`.
-        from_logits: Whether the teacher's outputs are logits; `"auto"`, or as
-            the distiller is told.
-        augment: `None`, or a function `augment(x, rng)` that returns another
-            `x` for one example, a NumPy array or a structure of them, and
-            draws from the `numpy.random.Generator` alone. The teacher answers
-            to `views` views of each example, and in each epoch the student is
-            given one of these, with the teacher's answer to it.
-        views: How many views of each example. Epoch `e` shows view
+        from_logits: Whether the teacher's outputs are logits, or `"auto"`; as
+            for the distiller's teacher.
+        augment: `None`, or a function `augment(x, rng)` that returns
+            augmented inputs of one example, NumPy arrays, and draws from the
+            `numpy.random.Generator` alone. The teacher runs on `views` views
+            of each example, and each epoch trains the student on one of them.
+        views: The number of views of each example. Epoch `e` uses view
             `(e + position) % views`.
-        seed: For the views.
-        shard: `None`, or `(index, count)`: caches one of several parts, so
-            that as many processes can work at once. Of arrays, the part is
-            taken; batches must be the part already. Returns that part; a call
-            without `shard` returns all of them.
+        seed: The seed of the views.
+        shard: `None`, or one part of the cache, as `(index, count)`, so that
+            `count` processes can work at the same time. Of arrays, the part
+            is taken; batches must already be those of the part. Returns the
+            part; a call without `shard` returns the whole.
         verbose: Whether to show a progress bar.
 
     Returns:
-        The cache.
+        The cache, opened.
 
     Raises:
-        ValueError: If `path` holds answers of another teacher, to other data,
-            or of another kind; if the data or the answers change their
-            shapes; if `augment` does not draw from `rng` alone.
+        ValueError: If `path` holds a cache of another teacher, of other data,
+            with other arguments or of another format; if examples or outputs
+            change their shapes; if `augment` does not draw from `rng` alone.
 
     Example:
     >>> import keras
@@ -139,10 +129,10 @@ def cache_teacher(
     >>> len(cache), cache.bytes_per_example
     (100, 12.0)
     """
-    _check_arguments(top_k, dtype, augment, views)
-    source = read_source(data, shard)
-    about: dict[str, Any] = {
-        "format": _FORMAT,
+    check_arguments(top_k, dtype, augment, views)
+    source = to_source(data, shard)
+    path = Path(path)
+    metadata: dict[str, Any] = {
         "teacher": teacher_name(teacher),
         "top_k": top_k,
         "dtype": dtype or ("float32" if top_k is None else "float16"),
@@ -150,104 +140,118 @@ def cache_teacher(
         "from_logits": from_logits,
         "views": views,
         "seed": seed,
-        "in_memory": isinstance(source, Arrays),
+        "in_memory": source.in_memory,
     }
-    path = Path(path)
-    for begun in folders_in(path):
+    folder = shard_folder(path, shard)
+    for begun in shard_folders(path):
         if (begun / HEADER).exists():
             found, _ = read_header(begun)
-            check_teacher(begun, found, teacher, about["teacher"])
-    folder = folder_of(path, shard)
-    if shard is not None or set(folders_in(path)) <= {folder}:
-        asked = Teacher.of(about, teacher, teacher_inputs)
-        writer = Writer(folder, about)
+            check_teacher(begun, found, teacher, metadata["teacher"])
+    if shard is not None or set(shard_folders(path)) <= {folder}:
+        predictor = TeacherPredictor.from_metadata(
+            metadata, teacher, teacher_inputs
+        )
+        writer = RecordWriter(folder, metadata)
         try:
-            run = _Run(writer, source, asked, augment)
-            run.go(batch_size, verbose=bool(verbose))
+            build = _Build(writer, source, predictor, augment)
+            build.run(batch_size, verbose=bool(verbose))
         finally:
             writer.close()
     cache = TeacherCache(path, source, augment=augment, shard=shard)
-    cache.check_about(about)
+    cache.check_metadata(metadata)
     return cache
 
 
-class _Run:
-    """One run of a teacher over data, or over what is left of them.
+class _Build:
+    """Runs a teacher over data, or over the rest of them.
 
     Args:
-        writer: Where the answers go.
+        writer: Writes the records.
         source: The data.
-        teacher: The teacher.
-        augment: What makes the views, or `None`.
+        predictor: Runs the teacher.
+        augment: The function that computes views, or `None`.
     """
 
     def __init__(
         self,
-        writer: Writer,
-        source: Arrays | Stream,
-        teacher: Teacher,
+        writer: RecordWriter,
+        source: Source,
+        predictor: TeacherPredictor,
         augment: Augment | None,
     ) -> None:
         self._writer = writer
         self._source = source
-        self._teacher = teacher
-        about = writer.about
-        self._views = Views(augment, about["seed"], about["views"])
-        self._done = sum(block.records for block in writer.blocks)
+        self._predictor = predictor
+        metadata = writer.metadata
+        self._views = Views(augment, metadata["seed"], metadata["views"])
 
-    def go(self, batch_size: int, *, verbose: bool) -> None:
-        """Asks for all answers that are not there yet, and writes them.
+    def run(self, batch_size: int, *, verbose: bool) -> None:
+        """Writes all records that are missing.
 
         Args:
-            batch_size: How many examples of arrays to ask about at once.
+            batch_size: The number of examples in a batch of arrays.
             verbose: Whether to show a progress bar.
+
+        Raises:
+            ValueError: If the source has no examples.
         """
         writer = self._writer
         if writer.is_complete:
             return
         bar = keras.utils.Progbar(
-            self._to_do(batch_size), verbose=int(verbose), unit_name="batch"
+            self._batches_left(batch_size),
+            verbose=int(verbose),
+            unit_name="batch",
         )
-        for step, (x, y, weights) in enumerate(self._batches(batch_size), 1):
-            rows = np.arange(len(leaves(x)[0])) + self._done
+        for step, (x, y, weights) in enumerate(self._rest(batch_size), 1):
+            rows = np.arange(len(leaves(x)[0])) + writer.count
             rows += self._source.start
-            if self._done == 0:
-                writer.about["examples"] = describe((x, y, weights))
-                writer.about["changes"] = self._changes(x, rows)
-            shown = self._views.all(x, rows)
-            answers = [self._teacher.answer(one) for one in shown]
-            values = {
-                name: np.stack([answer[name] for answer in answers], axis=1)
-                for name in answers[0]
-            }
-            if isinstance(self._source, Stream):
-                values |= _examples(shown, y, weights)
-            writer.append(checksum(leaves(shown)), values)
-            self._done += len(rows)
+            if writer.count == 0:
+                writer.metadata["examples"] = describe((x, y, weights))
+                writer.metadata["changes"] = self._changes(x, rows)
+            views = self._views.all(x, rows)
+            writer.append(
+                checksum(leaves(views)), self._fields(views, y, weights)
+            )
             bar.update(step)
-        if self._done == 0:
+        if writer.count == 0:
             raise ValueError(
                 "`data` must have at least one batch. Received: none"
             )
         writer.finish()
 
-    def _to_do(self, batch_size: int) -> int | None:
-        """Returns how many batches are left, if it is known."""
-        if isinstance(self._source, Arrays):
-            return -(-(self._source.count - self._done) // batch_size)
+    def _fields(self, views: list[Any], y: Any, weights: Any) -> dict[str, Any]:
+        """Returns the fields of a batch, by name.
+
+        Args:
+            views: The inputs, one structure of arrays for each view.
+            y: The labels, or `None`.
+            weights: The sample weights, or `None`.
+        """
+        computed = [self._predictor.predict(x) for x in views]
+        fields = {
+            name: np.stack([one[name] for one in computed], axis=1)
+            for name in computed[0]
+        }  # (batch, views, ...)
+        if isinstance(self._source, BatchSource):
+            fields |= example_fields(views, y, weights)
+        return fields
+
+    def _batches_left(self, batch_size: int) -> int | None:
+        """Returns the number of batches to come, or `None` if unknown."""
+        if isinstance(self._source, ArraySource):
+            return -(-(self._source.count - self._writer.count) // batch_size)
         length = self._source.length
         return length and length - len(self._writer.blocks)
 
-    def _batches(self, size: int) -> Iterator[tuple[Any, Any, Any]]:
-        """Yields the batches that are left."""
-        writer = self._writer
-        if isinstance(self._source, Arrays):
-            check_inputs(
-                writer.folder, writer.blocks, self._source, 0, self._views
-            )
-            yield from self._source.batches(size, self._done)
+    def _rest(self, batch_size: int) -> Iterator[tuple[Any, Any, Any]]:
+        """Yields the batches whose records are missing."""
+        writer, source = self._writer, self._source
+        if isinstance(source, ArraySource):
+            check_inputs(writer.folder, writer.blocks, source, 0, self._views)
+            yield from source.batches(batch_size, writer.count)
             return
-        batches = self._source.batches()
+        batches = source.batches()
         row = 0
         for block in writer.blocks:
             x, _, _ = next(batches, (None, None, None))
@@ -261,54 +265,27 @@ class _Run:
         yield from batches
 
     def _changes(self, x: Any, rows: Array) -> bool:
-        """Says whether data are others when they are read again, and warns.
+        """Returns whether a second reading gives other data, and warns then.
 
-        Raises a `ValueError` if the views of the first example are.
+        Raises a `ValueError` if a second computation gives other views.
+
+        Args:
+            x: The inputs of the first batch.
+            rows: The positions of its examples, shape `(n,)`.
         """
-        one = keras.tree.map_structure(lambda leaf: leaf[:1], x)
-        self._views.check(one, rows[:1])
+        first = keras.tree.map_structure(lambda leaf: leaf[:1], x)
+        self._views.check(first, rows[:1])
         source = self._source
-        if isinstance(source, Arrays) or source.comes_once:
+        if isinstance(source, ArraySource) or source.is_iterator:
             return False
         again, _, _ = next(source.batches())
         if checksum(leaves(again)) == checksum(leaves(x)):
             return False
         warnings.warn(
-            "`data` are others each time they are read: they are shuffled or "
-            "augmented. The cache keeps each example as it comes now, in one "
-            "view; `augment` and `views` make several. A run that is stopped "
-            "cannot be gone on with.",
-            stacklevel=5,
+            "`data` change each time they are read: they are shuffled or "
+            "augmented. The cache stores each example as it is now, in one "
+            "view; `augment` and `views` make several. An interrupted run "
+            "cannot be resumed.",
+            stacklevel=4,
         )
         return True
-
-
-def _examples(shown: list[Any], y: Any, weights: Any) -> dict[str, Array]:
-    """Returns the fields of the examples themselves."""
-    columns = [leaves(x) for x in shown]
-    fields = {}
-    for i, views in enumerate(zip(*columns, strict=True)):
-        is_text = has_texts(views[0])
-        if is_text and len(views) > 1:
-            raise ValueError(
-                "`data` must be in memory where `augment` makes several views "
-                "of texts. Received: batches of texts"
-            )
-        fields[f"x_{i}"] = views[0] if is_text else np.stack(views, axis=1)
-    for role, part in zip(ROLES[1:], (y, weights), strict=True):
-        fields |= {f"{role}_{i}": leaf for i, leaf in enumerate(leaves(part))}
-    return fields
-
-
-def _check_arguments(
-    top_k: int | None, dtype: str | None, augment: Any, views: int
-) -> None:
-    if top_k is not None:
-        check_number("top_k", top_k, low=1)
-    check_choice("dtype", dtype, [None, "float32", "float16", "uint8"])
-    check_number("views", views, low=1)
-    if (views > 1) and augment is None:
-        raise ValueError(
-            "`augment` must make the views where there are several. Received: "
-            f"views={views}, augment=None"
-        )

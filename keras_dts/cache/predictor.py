@@ -1,4 +1,4 @@
-"""Asks a teacher for what a cache keeps of its answers."""
+"""Computes the fields that a cache stores of a teacher's outputs."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy.typing as npt
 from keras import ops
 
-from keras_dts.cache.quantization import ends_of, pack
-from keras_dts.cache.sources import has_texts
+from keras_dts.cache.fields import FieldKind
+from keras_dts.cache.outputs import OutputCodec
+from keras_dts.cache.quantization import quantize
+from keras_dts.cache.structure import Array, has_strings
 from keras_dts.features import FeatureExtractor
-from keras_dts.logits import gives_logits, to_logits, top_classes
-from keras_dts.text import Reader
-from keras_dts.utils import require, to_loss_dtype
+from keras_dts.text import TextPreprocessor
+from keras_dts.utils import require
 
-# As what outputs and features come from the teacher, by what a cache keeps
-# outputs as. `pack` makes eight bits of them.
+# The dtypes in which the teacher's outputs and features are computed, by the
+# dtype of the cache. The 8 bits of an output are made of its float32.
 _DTYPES = {
     "float32": ("float32", "float32"),
     "float16": ("float16", "float16"),
@@ -25,16 +25,17 @@ _DTYPES = {
 }
 
 
-class Teacher:
-    """A teacher that answers in NumPy arrays, by name.
+class TeacherPredictor:
+    """Runs a teacher on batches, and returns the fields of a cache.
 
     Args:
         model: The teacher.
-        inputs: `None`, or a function from a batch's `x` to its input.
-        features: The paths of the layers whose outputs are wanted too.
-        top_k: How many classes to keep, or `None` for all.
-        dtype: As what a cache keeps outputs.
-        from_logits: Whether the outputs are logits, or `"auto"`.
+        inputs: `None`, or a function from the inputs of a batch to the
+            teacher's input.
+        features: The paths of the layers whose outputs are stored.
+        top_k: The number of classes to store, or `None` for all.
+        dtype: The dtype of the cache.
+        from_logits: Whether the teacher's outputs are logits, or `"auto"`.
     """
 
     def __init__(
@@ -46,100 +47,116 @@ class Teacher:
         dtype: str,
         from_logits: bool | str,
     ) -> None:
-        self._asked = _Asked(
+        self._model = _PredictorModel(
             FeatureExtractor("teacher", model, features),
-            top_k,
+            features,
+            OutputCodec(model, from_logits, top_k),
             dtype,
-            from_logits,
         )
-        self._reader = Reader("teacher", model, inputs)
-        self._read: Any = None
+        self._dtype = dtype
+        self._preprocessor = TextPreprocessor("teacher", model, inputs)
+        self._tokenize: Any = None
 
     @classmethod
-    def of(
+    def from_metadata(
         cls,
-        about: dict[str, Any],
+        metadata: dict[str, Any],
         model: keras.Model,
         inputs: Callable[[Any], Any] | None,
-    ) -> Teacher:
-        """Makes the one who answers as a cache is about."""
-        names = ("features", "top_k", "dtype", "from_logits")
-        return cls(model, inputs, *(about[name] for name in names))
-
-    def answer(self, x: Any) -> dict[str, npt.NDArray[Any]]:
-        """Returns the teacher's answers to one batch.
+    ) -> TeacherPredictor:
+        """Returns the predictor of a cache's fields.
 
         Args:
-            x: The batch's inputs, NumPy arrays; strings as objects.
+            metadata: The metadata of the cache.
+            model: The teacher.
+            inputs: As for `TeacherPredictor`.
+        """
+        names = ("features", "top_k", "dtype", "from_logits")
+        return cls(model, inputs, *(metadata[name] for name in names))
+
+    def predict(self, x: Any) -> dict[str, Array]:
+        """Returns the fields of one batch, by name.
+
+        Args:
+            x: The inputs of the batch, NumPy arrays; strings as objects.
 
         Returns:
-            `output_0` and so on, each with `classes_0` where it is coarse and
-            `output_0_ends` where it is in eight bits, and `feature_0` and so
-            on, each of shape `(batch, ...)`.
+            The fields of the outputs and of the features, each of shape
+            `(batch, ...)`.
         """
-        if has_texts(x):
+        if has_strings(x):
             x = self._tokenized(x)
-        elif self._reader.inputs is not None:
-            x = self._reader.inputs(x)
-        answers: dict[str, Any] = dict(self._asked.predict_on_batch(x))
-        for name, size in self._asked.sizes.items():
-            if name in answers:
-                narrow = "uint16" if size <= 2**16 else "uint32"
-                answers[name] = answers[name].astype(narrow)
-        if self._asked.kept_dtype == "uint8":
-            for name in [n for n in answers if n.startswith("output_")]:
-                answers[name], answers[ends_of(name)] = pack(answers[name])
-        return answers
+        elif self._preprocessor.inputs is not None:
+            x = self._preprocessor.inputs(x)
+        fields: dict[str, Array] = dict(self._model.predict_on_batch(x))
+        for name, count in self._model.class_counts.items():
+            narrow = "uint16" if count <= 2**16 else "uint32"
+            fields[name] = fields[name].astype(narrow)
+        if self._dtype == "uint8":
+            for index, name in enumerate(FieldKind.OUTPUT.names_in(fields)):
+                ends = FieldKind.RANGE.name_of(index)
+                fields[name], fields[ends] = quantize(fields[name])
+        return fields
 
     def _tokenized(self, x: Any) -> Any:
+        """Returns the teacher's input for a batch of raw strings."""
         (tf,) = require("text", "Raw strings in `data`", "tensorflow")
-        if self._read is None:
-            self._reader.check()
-            self._read = tf.function(
-                lambda x: self._reader.read(x)[0], reduce_retracing=True
+        if self._tokenize is None:
+            self._preprocessor.check()
+            self._tokenize = tf.function(
+                lambda x: self._preprocessor.preprocess(x)[0],
+                reduce_retracing=True,
             )
         tensors = keras.tree.map_structure(
             lambda leaf: tf.constant(leaf.tolist()), x
         )
         return keras.tree.map_structure(
-            lambda t: t.numpy(), self._read(tensors)
+            lambda t: t.numpy(), self._tokenize(tensors)
         )
 
 
-class _Asked(keras.Model):
-    """The teacher as a model that answers with what a cache keeps."""
+class _PredictorModel(keras.Model):
+    """A teacher as a model whose outputs are the fields of a cache.
+
+    Args:
+        extractor: The teacher and its features.
+        features: The paths of the features, in the order of their fields.
+        codec: Converts the outputs.
+        dtype: The dtype of the cache.
+    """
 
     def __init__(
         self,
-        tapped: FeatureExtractor,
-        top_k: int | None,
+        extractor: FeatureExtractor,
+        features: list[str],
+        codec: OutputCodec,
         dtype: str,
-        from_logits: bool | str,
     ) -> None:
-        super().__init__(name="asked", autocast=False)
-        self._tapped = tapped
-        self.teacher = tapped.model
-        self._top_k = top_k
-        self.kept_dtype = dtype
-        self._from_logits = from_logits
-        self.sizes: dict[str, int] = {}
+        super().__init__(name="predictor", autocast=False)
+        self.teacher = extractor.model
+        self._extractor = extractor
+        # In a tuple, which Keras does not wrap.
+        self._features = tuple(features)
+        self._codec = codec
+        self._dtypes = _DTYPES[dtype]
+        # The number of classes that indices in a field may name, by the name
+        # of the field. Known when the teacher has run.
+        self.class_counts: dict[str, int] = {}
 
     def call(self, inputs: Any) -> dict[str, Any]:
-        """Returns the answers by name."""
-        answers = self._tapped(inputs, training=False)
-        outputs, features = _DTYPES[self.kept_dtype]
-        kept = {}
-        for i, output in enumerate(keras.tree.flatten(answers.outputs)):
-            self.sizes[f"classes_{i}"] = output.shape[-1]
-            output = to_loss_dtype(output)
-            k = self._top_k
-            coarse = k is not None and k + 1 < output.shape[-1]
-            if coarse or self.kept_dtype != "float32":
-                is_logits = gives_logits(self.teacher, i, self._from_logits)
-                output = to_logits(output, from_logits=is_logits)
-            if k is not None and coarse:
-                output, kept[f"classes_{i}"] = top_classes(output, k)
-            kept[f"output_{i}"] = ops.cast(output, outputs)
-        for i, feature in enumerate(answers.features.values()):
-            kept[f"feature_{i}"] = ops.cast(feature, features)
-        return kept
+        """Returns the fields by name."""
+        found = self._extractor(inputs, training=False)
+        output_dtype, feature_dtype = self._dtypes
+        fields = {}
+        for i, output in enumerate(keras.tree.flatten(found.outputs)):
+            stored, classes = self._codec.store(i, output)
+            if classes is not None:
+                name = FieldKind.CLASSES.name_of(i)
+                self.class_counts[name] = output.shape[-1]
+                fields[name] = classes
+            name = FieldKind.OUTPUT.name_of(i)
+            fields[name] = ops.cast(stored, output_dtype)
+        for i, path in enumerate(self._features):
+            name = FieldKind.FEATURE.name_of(i)
+            fields[name] = ops.cast(found.features[path], feature_dtype)
+        return fields

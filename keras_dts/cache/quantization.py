@@ -1,17 +1,19 @@
-"""Values in eight bits: steps in the range of each entry."""
+"""Values in eight bits: steps between the lowest and the highest of an entry.
+
+NumPy alone computes here, since a cache is read without a model.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
+
+from keras_dts.cache.structure import Array
 
 _STEPS = 255
 _HIGHEST = float(np.finfo("float16").max)
 
 
-def pack(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def quantize(values: Array) -> tuple[Array, Array]:
     """Rounds values to 256 steps between each entry's lowest and highest.
 
     Args:
@@ -23,14 +25,14 @@ def pack(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """
     values = np.clip(values, -_HIGHEST, _HIGHEST)
     ends = np.stack([values.min(axis=-1), values.max(axis=-1)], axis=-1)
-    ends = ends.astype("float16")
+    ends = ends.astype("float16")  # (batch, ..., 2)
     low, width = _low_and_width(ends)
     steps = np.rint((values - low) * (_STEPS / np.where(width > 0, width, 1)))
     return steps.clip(0, _STEPS).astype("uint8"), ends
 
 
-def unpack(steps: npt.NDArray[Any], ends: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Returns what `pack` was given, to half a step.
+def dequantize(steps: Array, ends: Array) -> Array:
+    """Returns the values that `quantize` rounded, up to half a step.
 
     Args:
         steps: Shape `(batch, ..., classes)`.
@@ -40,17 +42,11 @@ def unpack(steps: npt.NDArray[Any], ends: npt.NDArray[Any]) -> npt.NDArray[Any]:
         The values, float32, of the shape of `steps`.
     """
     low, width = _low_and_width(ends)
-    return low + steps.astype("float32") * (width / _STEPS)
+    values: Array = low + steps.astype("float32") * (width / _STEPS)
+    return values
 
 
-def ends_of(output: str) -> str:
-    """Names the ends between which an output lies."""
-    return f"{output}_ends"
-
-
-def _low_and_width(
-    ends: npt.NDArray[Any],
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Returns where each range begins and how wide it is, float32."""
+def _low_and_width(ends: Array) -> tuple[Array, Array]:
+    """Returns the lowest value and the width of each range, float32."""
     low, high = np.split(ends.astype("float32"), 2, axis=-1)
-    return low, high - low
+    return low, high - low  # (batch, ..., 1)

@@ -1,33 +1,32 @@
-"""Records on disk: flat files, and a log of what is whole.
+"""The files of a store of records: what a writer and a reader agree on.
 
 A store is a directory:
 
-- `header.json` says what the records are;
-- for each field one file holds its values one after the other, as they lie
-  in memory (texts: one file of bytes, and one of where each text ends);
-- `blocks.jsonl` has a line with checksums for each block of records, written
-  after the block itself, and a last line for the end.
+- `header.json` holds the format, the metadata and the fields of the records;
+- each field has one file, in which its values lie one after the other as in
+  memory (strings have two: the bytes, and where each string ends);
+- `blocks.jsonl` has one line with checksums for each block of records, and a
+  last line that marks the end. The line is written after the block.
 
-A writer that is killed leaves at worst half a block behind, which the next
-one cuts off. Nothing in a store is code. Each record can be read by itself,
-by any number of processes.
+If a writer is killed, at most one block is incomplete; the next writer removes
+it. A store holds no code. Every record can be read alone, by any number of
+processes at the same time.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from keras_dts.cache.structure import Array
 from keras_dts.utils import write_text
 
-Array = npt.NDArray[Any]
-
+# Raised with each change after which an older store means something else.
+FORMAT = 2
 HEADER = "header.json"
 LOG = "blocks.jsonl"
 _TEXT = "text"
@@ -37,39 +36,59 @@ class Field(NamedTuple):
     """One field of the records.
 
     Attributes:
-        name: Its name, after which its files are named.
-        dtype: A NumPy dtype's name, or `"text"` for one text a record.
-        shape: Its shape in one record.
+        name: The name, after which the files are named.
+        dtype: The name of a NumPy dtype, or `"text"` for one string a record.
+        shape: The shape of the field in one record.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
 
+    @classmethod
+    def of(cls, name: str, values: Array) -> Field:
+        """Returns the field of some values.
+
+        Args:
+            name: The name of the field.
+            values: The values of several records, shape `(n, ...)`, or
+                strings of dtype `object`, shape `(n,)`.
+        """
+        if values.dtype.kind == "O":
+            return cls(name, _TEXT, ())
+        return cls(name, values.dtype.name, tuple(values.shape[1:]))
+
     @property
     def is_text(self) -> bool:
-        """Whether it holds texts."""
+        """Whether the field holds strings."""
         return self.dtype == _TEXT
 
     @property
     def files(self) -> list[tuple[str, str, tuple[int, ...]]]:
-        """Each file's name, and the dtype and shape of an entry."""
+        """The name of each file, and the dtype and shape of its entries."""
         if self.is_text:
-            return [
-                (f"{self.name}.ends", "int64", ()),
-                (f"{self.name}.text", "uint8", ()),
-            ]
-        return [(f"{self.name}.bin", self.dtype, self.shape)]
+            return [(self.ends_file, "int64", ()), (self.file, "uint8", ())]
+        return [(self.file, self.dtype, self.shape)]
+
+    @property
+    def file(self) -> str:
+        """The name of the file of the values."""
+        return f"{self.name}.text" if self.is_text else f"{self.name}.bin"
+
+    @property
+    def ends_file(self) -> str:
+        """The name of the file with the end of each string."""
+        return f"{self.name}.ends"
 
 
 class Block(NamedTuple):
     """One line of the log.
 
     Attributes:
-        records: How many records it has; 0 is the end.
-        source: The checksum of what the records were made from.
-        sizes: How many bytes it has in each file.
-        sums: The checksums of these.
+        records: The number of records in the block; 0 marks the end.
+        source: The checksum of the inputs that the records were made from.
+        sizes: The number of bytes of the block in each file.
+        sums: The checksum of these bytes.
     """
 
     records: int
@@ -77,211 +96,89 @@ class Block(NamedTuple):
     sizes: list[int]
     sums: list[int]
 
+    @property
+    def line(self) -> bytes:
+        """The line of the log."""
+        return (json.dumps(self) + "\n").encode()
 
-_END = Block(0, 0, [], [])
+
+END = Block(0, 0, [], [])
 
 
-class Writer:
-    """Appends blocks of records to a store.
+def write_header(
+    folder: Path, metadata: dict[str, Any], fields: list[Field]
+) -> None:
+    """Writes the header of a store."""
+    header = {"format": FORMAT, "metadata": metadata, "fields": fields}
+    write_text(folder / HEADER, json.dumps(header, indent=1))
 
-    Args:
-        folder: The store's directory. Where it holds the beginning of a
-            store, the writer goes on after the last whole block.
-        about: What the records are, for JSON.
+
+def read_header(folder: Path) -> tuple[dict[str, Any], list[Field]]:
+    """Returns the metadata and the fields of a store.
 
     Raises:
-        ValueError: If the directory holds a store of something else.
+        ValueError: If the store has another format.
     """
-
-    def __init__(self, folder: Path, about: dict[str, Any]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.about = about
-        self._fields: list[Field] = []
-        self._files: list[IO[bytes]] = []
-        self._text_ends: dict[str, int] = {}
-        self.blocks: list[Block] = []
-        if (folder / HEADER).exists():
-            self.about, self._fields = read_header(folder)
-            check_about(folder, self.about, about)
-            self.blocks = _whole_blocks(folder, self._fields)
-            self._open("r+b")
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the store has its end."""
-        return self.blocks[-1:] == [_END]
-
-    def append(self, source: int, values: dict[str, Array]) -> None:
-        """Appends a block.
-
-        Args:
-            source: The checksum of what the records were made from.
-            values: The fields by name, one value a record, each of shape
-                `(n, ...)`; texts as objects.
-
-        Raises:
-            ValueError: If they do not fit the records before.
-        """
-        fields = [_field_of(name, value) for name, value in values.items()]
-        if not self._files:
-            self._begin(fields)
-        if fields != self._fields:
-            raise ValueError(
-                "`data` must have examples of one shape, and the teacher must "
-                f"answer in one shape. Received: {_listed(fields)}, after "
-                f"{_listed(self._fields)}"
-            )
-        parts = [
-            part
-            for name, value in values.items()
-            for part in self._bytes(name, value)
-        ]
-        for file, part in zip(self._files, parts, strict=False):
-            file.write(part)
-        _flush(self._files[:-1])
-        self._log(
-            Block(
-                len(next(iter(values.values()))),
-                source,
-                [len(part) for part in parts],
-                [zlib.crc32(part) for part in parts],
-            )
+    header = json.loads((folder / HEADER).read_text())
+    # Format 1 kept its number in another place.
+    found = header.get("format", 1)
+    if found != FORMAT:
+        raise ValueError(
+            f"`path` must hold a cache of format {FORMAT}. Delete the old "
+            "cache and call `keras_dts.cache_teacher` again. Received: "
+            f"path={str(folder)!r} of format {found}"
         )
-
-    def finish(self) -> None:
-        """Writes the end."""
-        self._log(_END)
-
-    def close(self) -> None:
-        """Closes the files."""
-        for file in self._files:
-            file.close()
-        self._files = []
-
-    def _begin(self, fields: list[Field]) -> None:
-        self._fields = fields
-        self._open("w+b")
-        header = {"about": self.about, "fields": fields}
-        write_text(self.folder / HEADER, json.dumps(header, indent=1))
-
-    def _open(self, mode: str) -> None:
-        """Opens the files, the log last, and cuts off what is not whole."""
-        sizes = _sizes(self._fields, self.blocks)
-        sizes[LOG] = sum(len(_line(block)) for block in self.blocks)
-        for name, size in sizes.items():
-            file = (self.folder / name).open(mode)
-            file.truncate(size)
-            file.seek(size)
-            self._files.append(file)
-            self._text_ends[name] = size
-
-    def _bytes(self, name: str, value: Array) -> list[bytes]:
-        """Returns the bytes that go into each of a field's files."""
-        if value.dtype.kind != "O":
-            return [np.ascontiguousarray(value).tobytes()]
-        texts = [text.encode() for text in value]
-        start = self._text_ends[f"{name}.text"]
-        ends = start + np.cumsum([len(text) for text in texts], dtype="int64")
-        self._text_ends[f"{name}.text"] = int(ends[-1])
-        return [ends.tobytes(), b"".join(texts)]
-
-    def _log(self, block: Block) -> None:
-        self.blocks.append(block)
-        self._files[-1].write(_line(block))
-        _flush(self._files[-1:])
+    fields = [Field(n, d, tuple(shape)) for n, d, shape in header["fields"]]
+    return header["metadata"], fields
 
 
-class Reader:
-    """Reads records of a complete store, in any order.
+def logged_blocks(folder: Path) -> list[Block]:
+    """Returns the blocks of a store's log, without an incomplete last line."""
+    log = (folder / LOG).read_bytes() if (folder / LOG).exists() else b""
+    *lines, _ = log.split(b"\n")
+    return [Block(*json.loads(line)) for line in lines]
 
-    Args:
-        folder: The store's directory.
 
-    Raises:
-        ValueError: If there is no store, or it is not complete, or a file of
-            it has another size than was written.
+def file_sizes(fields: list[Field], blocks: list[Block]) -> dict[str, int]:
+    """Returns the number of bytes that blocks take in each file, by name."""
+    names = [name for field in fields for name, _, _ in field.files]
+    return {
+        name: sum(block.sizes[i] for block in blocks if block != END)
+        for i, name in enumerate(names)
+    }
+
+
+def damaged_blocks(
+    folder: Path, fields: list[Field], blocks: list[Block]
+) -> list[tuple[int, str]]:
+    """Returns the blocks whose bytes are not those that were written.
+
+    Returns:
+        The index of the first damaged block of each damaged file, and the
+        name of the file, in the order of the indices.
     """
-
-    def __init__(self, folder: Path) -> None:
-        if not (folder / HEADER).exists():
-            raise ValueError(
-                "`path` must hold a cache. Received: "
-                f"path={str(folder)!r}, where there is none"
-            )
-        self.folder = folder
-        self.about, self.fields = read_header(folder)
-        blocks = _logged_blocks(folder)
-        self.blocks = [block for block in blocks if block != _END]
-        self.count = sum(block.records for block in self.blocks)
-        if len(self.blocks) == len(blocks):
-            raise ValueError(
-                "`path` must hold a complete cache; call "
-                "`keras_dts.cache_teacher` again to go on with this one. "
-                f"Received: path={str(folder)!r}, which ends after "
-                f"{self.count} examples"
-            )
-        for name, size in _sizes(self.fields, self.blocks).items():
-            found = _size(folder / name)
-            if found != size:
-                raise ValueError(
-                    "`path` must hold a cache as it was written. Received: "
-                    f"{str(folder / name)!r} of {found} bytes, where {size} "
-                    "were written"
-                )
-        self._arrays = {
-            name: _mapped(folder / name, dtype, shape)
-            for field in self.fields
-            for name, dtype, shape in field.files
-        }
-
-    @property
-    def size(self) -> int:
-        """How many bytes the records take."""
-        return sum(_sizes(self.fields, self.blocks).values())
-
-    def read(
-        self, field: Field, rows: Array, columns: Array | None = None
-    ) -> Array:
-        """Returns a field of some records.
-
-        Args:
-            field: The field.
-            rows: Which records, int64, shape `(n,)`.
-            columns: `None`, or which entry of each record to take, of a field
-                that is no text.
-
-        Returns:
-            Shape `(n, ...)`; texts as objects.
-        """
-        if not field.is_text:
-            values = self._arrays[f"{field.name}.bin"]
-            found: Array
-            found = values[rows] if columns is None else values[rows, columns]
-            return found
-        ends = self._arrays[f"{field.name}.ends"]
-        text = self._arrays[f"{field.name}.text"]
-        starts = np.where(rows > 0, ends[rows - 1], 0)
-        spans = zip(starts, ends[rows], strict=True)
-        texts = [text[start:end].tobytes().decode() for start, end in spans]
-        return np.array(texts, dtype=object)
-
-    def check_sums(self) -> None:
-        """Raises a `ValueError` unless every byte is as it was written."""
-        for index, name in _damaged(self.folder, self.fields, self.blocks):
-            raise ValueError(
-                "`path` must hold a cache as it was written. Received: "
-                f"{str(self.folder / name)!r}, of which block {index} has "
-                "another checksum"
-            )
+    damaged = []
+    for position, name in enumerate(file_sizes(fields, [])):
+        if not (folder / name).exists():
+            damaged.append((0, name))
+            continue
+        with (folder / name).open("rb") as file:
+            for index, block in enumerate(blocks):
+                if block == END:
+                    break
+                found = file.read(block.sizes[position])
+                if zlib.crc32(found) != block.sums[position]:
+                    damaged.append((index, name))
+                    break
+    return sorted(damaged)
 
 
 def checksum(values: Any, start: int = 0) -> int:
-    """Returns a checksum of arrays: of their dtypes, shapes and values.
+    """Returns a checksum of the dtypes, shapes and values of arrays.
 
     Args:
-        values: An array, of objects if it holds texts, or a list of arrays.
-        start: The checksum to go on from.
+        values: An array, or a list of arrays. Strings have dtype `object`.
+        start: The checksum of the arrays before these.
     """
     if isinstance(values, list):
         for value in values:
@@ -293,106 +190,3 @@ def checksum(values: Any, start: int = 0) -> int:
         return zlib.crc32(b"".join(texts), start)
     start = zlib.crc32(f"{values.dtype} {values.shape}".encode(), start)
     return zlib.crc32(np.ascontiguousarray(values).tobytes(), start)
-
-
-def read_header(folder: Path) -> tuple[dict[str, Any], list[Field]]:
-    """Returns what a store's records are, and their fields."""
-    header = json.loads((folder / HEADER).read_text())
-    fields = [Field(n, d, tuple(shape)) for n, d, shape in header["fields"]]
-    return header["about"], fields
-
-
-def check_about(
-    folder: Path, found: dict[str, Any], about: dict[str, Any]
-) -> None:
-    """Raises a `ValueError` unless a store is about what is asked for.
-
-    Args:
-        folder: The store's directory.
-        found: What it is about.
-        about: What is asked for.
-    """
-    # As JSON gives it back.
-    about = json.loads(json.dumps(about))
-    for name, value in about.items():
-        if found.get(name) != value:
-            raise ValueError(
-                f"`path` must hold a cache with the same `{name}`, or none. "
-                f"Received: path={str(folder)!r}, which was made with "
-                f"{name}={found.get(name)!r}, not {value!r}"
-            )
-
-
-def _field_of(name: str, values: Array) -> Field:
-    if values.dtype.kind == "O":
-        return Field(name, _TEXT, ())
-    return Field(name, values.dtype.name, tuple(values.shape[1:]))
-
-
-def _listed(fields: list[Field]) -> str:
-    return ", ".join(f"{f.name} {f.dtype} {f.shape}" for f in fields)
-
-
-def _line(block: Block) -> bytes:
-    return (json.dumps(block) + "\n").encode()
-
-
-def _logged_blocks(folder: Path) -> list[Block]:
-    """Returns the log's blocks; a last line that is torn is none."""
-    log = (folder / LOG).read_bytes() if (folder / LOG).exists() else b""
-    *lines, _ = log.split(b"\n")
-    return [Block(*json.loads(line)) for line in lines]
-
-
-def _whole_blocks(folder: Path, fields: list[Field]) -> list[Block]:
-    """Returns the blocks up to the first one that is not on disk."""
-    blocks = _logged_blocks(folder)
-    for index, _ in _damaged(folder, fields, blocks):
-        return blocks[:index]
-    return blocks
-
-
-def _damaged(
-    folder: Path, fields: list[Field], blocks: list[Block]
-) -> list[tuple[int, str]]:
-    """Lists blocks that are not as they were written, by file."""
-    damaged = []
-    for position, name in enumerate(_sizes(fields, [])):
-        if not (folder / name).exists():
-            damaged.append((0, name))
-            continue
-        with (folder / name).open("rb") as file:
-            for index, block in enumerate(blocks):
-                if block == _END:
-                    break
-                found = file.read(block.sizes[position])
-                if zlib.crc32(found) != block.sums[position]:
-                    damaged.append((index, name))
-                    break
-    return sorted(damaged)
-
-
-def _sizes(fields: list[Field], blocks: list[Block]) -> dict[str, int]:
-    """Returns how many bytes each file must have, by name."""
-    names = [name for field in fields for name, _, _ in field.files]
-    return {
-        name: sum(block.sizes[i] for block in blocks if block != _END)
-        for i, name in enumerate(names)
-    }
-
-
-def _size(file: Path) -> int:
-    return file.stat().st_size if file.exists() else 0
-
-
-def _mapped(file: Path, dtype: str, shape: tuple[int, ...]) -> Array:
-    if _size(file) == 0:  # which cannot be mapped
-        return np.zeros((0, *shape), dtype)
-    flat = np.memmap(file, dtype, "r")
-    return np.asarray(flat).reshape(-1, *shape)
-
-
-def _flush(files: list[IO[bytes]]) -> None:
-    for file in files:
-        file.flush()
-        os.fsync(file.fileno())

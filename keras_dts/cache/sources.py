@@ -1,254 +1,169 @@
-"""Where a cache's examples come from: arrays in memory, or batches."""
+"""Where the examples of a cache come from: arrays in memory, or batches."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_dts.cache.records import Array, checksum
+from keras_dts.cache.structure import (
+    Array,
+    has_strings,
+    leaves,
+    map_leaves,
+)
 from keras_dts.text import as_array, check_strings
 
-# From one example's `x` and a generator to draw from, to another `x`.
-Augment = Callable[[Any, np.random.Generator], Any]
 
-
-class Arrays:
-    """Examples in memory, which can be taken in any order.
+class ArraySource:
+    """Examples in memory, which can be read in any order.
 
     Args:
         data: `x`, or a tuple `(x, y)` or `(x, y, sample_weight)`; each an
             array or a list, or a tuple or dictionary of such.
-        part: Which of how many parts to keep, as `(index, count)`.
+        shard: `None`, or the part of the examples to use, as
+            `(index, count)`.
 
     Raises:
         ValueError: If there are no examples, or lengths differ.
     """
 
-    def __init__(self, data: Any, part: tuple[int, int] = (0, 1)) -> None:
+    in_memory = True
+
+    def __init__(self, data: Any, shard: tuple[int, int] | None = None) -> None:
         arrays = _unpacked(data)
         lengths = {len(leaf) for leaf in leaves(arrays)}
         if len(lengths) != 1 or lengths == {0}:
             raise ValueError(
-                "`data` must hold arrays of equal lengths, of one example at "
-                f"least. Received: lengths {sorted(lengths)}"
+                "`data` must hold arrays of one length, at least 1. Received: "
+                f"lengths {sorted(lengths)}"
             )
         (total,) = lengths
-        index, count = part
+        index, count = shard or (0, 1)
         self.start = index * total // count
         self.count = (index + 1) * total // count - self.start
-        self._arrays = _mapped(
+        self._arrays = map_leaves(
             lambda leaf: leaf[self.start : self.start + self.count], arrays
         )
 
     def take(self, rows: Any) -> tuple[Any, Any, Any]:
-        """Returns `x`, `y` and the sample weights of some examples."""
-        x, y, weights = _mapped(lambda leaf: leaf[rows], self._arrays)
+        """Returns inputs, labels and sample weights of some examples.
+
+        Args:
+            rows: The indices of the examples, shape `(n,)`, or a slice.
+        """
+        x, y, weights = map_leaves(lambda leaf: leaf[rows], self._arrays)
         return x, y, weights
 
     def batches(
         self, size: int, start: int = 0
     ) -> Iterator[tuple[Any, Any, Any]]:
-        """Yields `x`, `y` and the sample weights, batch by batch."""
+        """Yields inputs, labels and sample weights, batch by batch.
+
+        Args:
+            size: The number of examples in a batch.
+            start: The index of the first example.
+        """
         for first in range(start, self.count, size):
             yield self.take(slice(first, first + size))
 
 
-class Stream:
-    """Batches that come one after the other, as they are.
+class BatchSource:
+    """Batches that come one after the other.
 
     Args:
-        data: What gives them: a `tf.data.Dataset`, a `DataLoader` of PyTorch
-            or of Grain, a `keras.utils.PyDataset`, or any iterable, of `x`,
-            `(x, y)` or `(x, y, sample_weight)`.
+        data: A `tf.data.Dataset`, a `DataLoader` of PyTorch or of Grain, a
+            `keras.utils.PyDataset`, or any iterable, of `x`, `(x, y)` or
+            `(x, y, sample_weight)`.
+
+    Raises:
+        ValueError: If `data` is not iterable.
     """
 
+    in_memory = False
+    start = 0
+
     def __init__(self, data: Any) -> None:
-        self.start = 0
         self._data = data
-        pages = isinstance(data, keras.utils.PyDataset)
-        if not pages and not hasattr(data, "__iter__"):
+        indexed = isinstance(data, keras.utils.PyDataset)
+        if not indexed and not hasattr(data, "__iter__"):
             raise ValueError(
-                "`data` must be arrays, or give batches one after the other. "
+                "`data` must be arrays, or yield batches. "
                 f"Received: {data!r} of type {type(data).__name__}"
             )
-        self.comes_once = not pages and iter(data) is data
+        # Whether the batches cannot be read a second time.
+        self.is_iterator = not indexed and iter(data) is data
 
     @property
     def length(self) -> int | None:
-        """The number of batches, if it is known."""
+        """The number of batches, or `None` if it is unknown."""
         try:
             return len(self._data)
         except TypeError:
             return None
 
     def batches(self) -> Iterator[tuple[Any, Any, Any]]:
-        """Yields `x`, `y` and the sample weights, as NumPy arrays."""
-        pages = self._data
-        if isinstance(pages, keras.utils.PyDataset):
-            batches = map(pages.__getitem__, range(len(pages)))
+        """Yields inputs, labels and sample weights as NumPy arrays."""
+        data = self._data
+        if isinstance(data, keras.utils.PyDataset):
+            batches = map(data.__getitem__, range(len(data)))
         else:
-            batches = iter(pages)
+            batches = iter(data)
         for batch in batches:
             yield _unpacked(tuple(batch) if isinstance(batch, list) else batch)
 
 
-class Views:
-    """The views of examples that the models are shown.
-
-    Which view of an example it is depends on nothing but the arguments here,
-    the example's position and the view's number, so that it can be made
-    again.
-
-    Args:
-        augment: What makes a view of one example, or `None`, where every
-            view is the example itself.
-        seed: A number for all of them.
-        count: How many views each example has.
-    """
-
-    def __init__(self, augment: Augment | None, seed: int, count: int) -> None:
-        self._augment = augment
-        self._seed = seed
-        self.count = count
-
-    @property
-    def are_missing(self) -> bool:
-        """Whether there is nothing to make several views with."""
-        return self._augment is None and self.count > 1
-
-    def of(self, x: Any, rows: Array, numbers: Array) -> Any:
-        """Returns one view of each example.
-
-        Args:
-            x: The examples' inputs, arrays of shape `(n, ...)`.
-            rows: The examples' positions, shape `(n,)`.
-            numbers: Which views, shape `(n,)`.
-        """
-        if self._augment is None:
-            return x
-        made = [
-            self._augment(
-                _mapped(operator.itemgetter(i), x),
-                np.random.default_rng([self._seed, int(row), int(number)]),
-            )
-            for i, (row, number) in enumerate(zip(rows, numbers, strict=True))
-        ]
-        columns = zip(
-            *(leaves(_mapped(np.asarray, one)) for one in made), strict=True
-        )
-        return rebuild(describe(made[0]), map(_stacked, columns))
-
-    def all(self, x: Any, rows: Array) -> list[Any]:
-        """Returns every view of the examples."""
-        return [
-            self.of(x, rows, np.full(len(rows), number))
-            for number in range(self.count)
-        ]
-
-    def check(self, x: Any, rows: Array) -> None:
-        """Raises a `ValueError` unless views can be made again."""
-        once, again = (checksum(leaves(self.all(x, rows))) for _ in range(2))
-        if once != again:
-            raise ValueError(
-                "`augment` must draw from its second argument alone, so that "
-                "the student sees what the teacher saw. Received: a function "
-                "that makes another view of the same example from an equal "
-                "generator"
-            )
+Source = ArraySource | BatchSource
 
 
-def read_source(data: Any, part: tuple[int, int] | None) -> Arrays | Stream:
-    """Returns where data come from.
+def to_source(data: Any, shard: tuple[int, int] | None) -> Source:
+    """Returns the source of a cache's examples.
 
     Args:
-        data: As for `keras_dts.cache_teacher`, or what this returned.
-        part: `None`, or which of how many parts of arrays to keep.
+        data: As for `keras_dts.cache_teacher`, or a source.
+        shard: `None`, or the part of arrays to use, as `(index, count)`.
+
+    Raises:
+        ValueError: If `data` are neither arrays nor batches.
     """
-    if isinstance(data, (Arrays, Stream)):
+    if isinstance(data, (ArraySource, BatchSource)):
         return data
     in_memory = isinstance(data, (tuple, list, dict)) or (
         hasattr(data, "shape") and hasattr(data, "__getitem__")
     )
-    return Arrays(data, part or (0, 1)) if in_memory else Stream(data)
-
-
-def leaves(data: Any) -> list[Array]:
-    """Lists the arrays in a structure; `None` is none of them."""
-    return [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
-
-
-def has_texts(data: Any) -> bool:
-    """Says whether there are texts among the arrays in a structure."""
-    return any(leaf.dtype.kind == "O" for leaf in leaves(data))
-
-
-def describe(data: Any) -> Any:
-    """Describes a structure of arrays, for JSON."""
-    if isinstance(data, dict):
-        # In the order of `leaves`.
-        return {"dict": [[k, describe(data[k])] for k in sorted(data)]}
-    if isinstance(data, (tuple, list)):
-        kind = "tuple" if isinstance(data, tuple) else "list"
-        return {kind: [describe(value) for value in data]}
-    return None if data is None else "array"
-
-
-def rebuild(description: Any, arrays: Iterator[Array]) -> Any:
-    """Makes the structure that `describe` described."""
-    if isinstance(description, dict):
-        ((kind, parts),) = description.items()
-        if kind == "dict":
-            return {key: rebuild(part, arrays) for key, part in parts}
-        values = [rebuild(part, arrays) for part in parts]
-        return tuple(values) if kind == "tuple" else values
-    return None if description is None else next(arrays)
-
-
-def _stacked(values: tuple[Array, ...]) -> Array:
-    if values[0].dtype.kind in "UO":
-        return np.array([str(text) for text in values], dtype=object)
-    return np.stack(values)
+    return ArraySource(data, shard) if in_memory else BatchSource(data)
 
 
 def _unpacked(data: Any) -> tuple[Any, Any, Any]:
-    """Returns `x`, `y` and the sample weights as NumPy arrays."""
+    """Returns inputs, labels and sample weights as NumPy arrays."""
     data = data if isinstance(data, tuple) else (data,)
-    arrays = _arrays(keras.utils.unpack_x_y_sample_weight(data))
-    texts = (leaf for leaf in leaves(arrays[0]) if has_texts(leaf))
-    check_strings(tuple(texts))
-    x, y, weights = _mapped(_as_usual, arrays)
+    arrays = _to_arrays(keras.utils.unpack_x_y_sample_weight(data))
+    strings = (leaf for leaf in leaves(arrays[0]) if has_strings(leaf))
+    check_strings(tuple(strings))
+    x, y, weights = map_leaves(_standardized, arrays)
     return x, y, weights
 
 
-def _arrays(data: Any) -> Any:
-    """Makes arrays of what a structure holds."""
+def _to_arrays(data: Any) -> Any:
+    """Converts the leaves of a structure to NumPy arrays."""
     if isinstance(data, dict):
-        return {key: _arrays(value) for key, value in data.items()}
+        return {key: _to_arrays(value) for key, value in data.items()}
     if isinstance(data, tuple):
-        return tuple(_arrays(value) for value in data)
+        return tuple(_to_arrays(value) for value in data)
     if isinstance(data, list) and data and hasattr(data[0], "shape"):
-        return [_arrays(value) for value in data]
+        return [_to_arrays(value) for value in data]
     if isinstance(data, np.ndarray) and data.dtype.kind not in "USO":
-        return data  # not copied: it may be a map of a large file
+        return data  # not copied, since it may be a map of a large file
     return data if data is None else as_array(data)
 
 
-def _as_usual(array: Array) -> Array:
-    """Decodes texts, and gives floats that are too wide Keras's width."""
+def _standardized(array: Array) -> Array:
+    """Decodes strings, and casts float64 to Keras's `floatx`."""
     if array.dtype.kind == "O":
         texts = [t.decode() if isinstance(t, bytes) else t for t in array]
         return np.array(texts, dtype=object)
     if array.dtype == np.float64:
         return array.astype(keras.config.floatx())
     return array
-
-
-def _mapped(function: Callable[[Any], Any], data: Any) -> Any:
-    """Maps the arrays in a structure; `None` stays."""
-    return keras.tree.map_structure(
-        lambda leaf: None if leaf is None else function(leaf), data
-    )

@@ -1,4 +1,4 @@
-"""Callbacks: what moves a temperature, and what shows a training."""
+"""Callbacks that drive a temperature, and callbacks that show a training."""
 
 from keras_dts.callbacks.dts import DTS
 from keras_dts.callbacks.histogram import TemperatureHistogram

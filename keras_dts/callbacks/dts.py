@@ -10,17 +10,19 @@ from keras_dts.temperatures import DynamicTemperature, Temperature, check_bounds
 
 
 class DTS(keras.callbacks.Callback):
-    """Moves a distiller's temperature: the Dynamic Temperature Scheduler.
+    """Drives a distiller's temperature: the Dynamic Temperature Scheduler.
 
-    At the start of a training it sets the temperature's bounds. From then on
-    `fit` says at the start of each epoch how far the training is: epoch `e`
-    of `E`, counted from 1, stands at `e / E`. The steps do the rest; see
-    `keras_dts.DynamicTemperature` for the rule. `E` is `fit`'s `epochs`, so a
-    run that is resumed with `initial_epoch` goes on where it stopped.
+    The callback sets the bounds of the temperature at the start of a training.
+    `fit` then reports the progress at the start of each epoch: epoch `e` of
+    `E`, counted from 1, is at `e / E`. Each step computes the temperature from
+    the progress; `keras_dts.DynamicTemperature` has the rule. `E` is the
+    `epochs` of `fit`, so a training that is resumed with `initial_epoch`
+    continues where it stopped.
 
-    Bounds that are not given are the policy's own. Where the policy is a
-    constant, as with `Distiller(temperature=4.0)`, they are the published
-    ones: 4 to begin with, at most the initial and at least half of it.
+    A missing bound is the policy's own. If the policy is a constant, as with
+    `Distiller(temperature=4.0)`, the missing bounds are the published ones: an
+    initial temperature of 4, a maximum equal to the initial temperature, and a
+    minimum of half of it.
 
     Args:
         initial: The temperature at the start. Positive.
@@ -78,7 +80,7 @@ class DTS(keras.callbacks.Callback):
         return initial, minimum, maximum
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Sets the bounds."""
+        """Sets the bounds of the distiller's temperature."""
         policy = self._policy()
         bounds = self._published()
         if not policy.constant:
@@ -90,7 +92,11 @@ class DTS(keras.callbacks.Callback):
 
     def _policy(self) -> DynamicTemperature:
         given = getattr(self.model, "temperature", None)
-        policy = given.driven() if isinstance(given, Temperature) else None
+        policy = (
+            given.dynamic_temperature()
+            if isinstance(given, Temperature)
+            else None
+        )
         if policy is None:
             raise ValueError(
                 "`DTS` drives the `DynamicTemperature` of a "

@@ -1,4 +1,4 @@
-"""The temperatures of single examples, for TensorBoard."""
+"""The temperatures of examples, as histograms for TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from keras_dts.utils import require
 
 
 class TemperatureHistogram(keras.callbacks.Callback):
-    """Writes each epoch's temperatures of some examples for TensorBoard.
+    """Writes the temperatures of some examples after each epoch.
 
-    At the end of each epoch the distiller's temperature policy is asked about
-    the same examples, or their tokens. What it answers goes to `log_dir` as
-    the histograms `temperature/teacher` and `temperature/student`, of models
-    with several outputs as `temperature/teacher/<output>` and so on; where it
-    has one number for all examples, as a scalar. Beside
-    `keras.callbacks.TensorBoard`, which writes losses, gap and metrics.
+    The distiller's policy computes the temperatures of the same examples, or of
+    their tokens, at the end of each epoch. They are written to `log_dir` as the
+    histograms `temperature/teacher` and `temperature/student`, and for models
+    with several outputs as `temperature/teacher/<output>` and so on. One
+    temperature for all examples is written as a scalar. Losses, gap and metrics
+    are written by `keras.callbacks.TensorBoard`.
 
     Args:
-        log_dir: The directory for TensorBoard, best one of its own.
-        x: The examples, as in a batch for `fit`: teacher and student run on
-            all at once, after each epoch.
-        y: Their labels, for policies that look at them, or `None`.
-        sample_weight: Their weights, or `None`. What weighs 0 is left out.
+        log_dir: The directory for TensorBoard. It should hold nothing else.
+        x: The examples, as one batch of `fit`. Teacher and student run on this
+            batch after each epoch.
+        y: The labels, for policies that use labels, or `None`.
+        sample_weight: The weights, or `None`. Entries of weight 0 are left out.
 
     Raises:
         ImportError: At the start of `fit`, if TensorFlow, which writes the
@@ -38,7 +38,7 @@ class TemperatureHistogram(keras.callbacks.Callback):
     >>> import tempfile
     >>> import keras
     >>> import numpy as np
-    >>> from keras_dts.distiller import Distiller
+    >>> import keras_dts
     >>> teacher, student = (
     ...     keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     ...     for _ in range(2)
@@ -73,7 +73,7 @@ class TemperatureHistogram(keras.callbacks.Callback):
         self._writer: Any = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Checks the model, and opens the file."""
+        """Checks the model, and opens the files."""
         if not isinstance(self.model, Distiller):
             raise ValueError(
                 "`TemperatureHistogram` shows the temperatures of a "
@@ -94,15 +94,15 @@ class TemperatureHistogram(keras.callbacks.Callback):
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        """Asks the policy, and writes what it answers."""
+        """Computes the temperatures, and writes them."""
         model: Any = self.model
-        answers = model.temperatures_of(*self._batch)
-        names = model.output_names if len(answers) > 1 else [""]
+        temperatures = model.temperatures_of(*self._batch)
+        names = model.output_names if len(temperatures) > 1 else [""]
         with self._writer.as_default(step=epoch):
-            for name, answer in zip(names, answers, strict=True):
-                if answer is not None:
-                    self._write(f"teacher/{name}", answer.teacher)
-                    self._write(f"student/{name}", answer.student)
+            for name, found in zip(names, temperatures, strict=True):
+                if found is not None:
+                    self._write(f"teacher/{name}", found.teacher)
+                    self._write(f"student/{name}", found.student)
         self._writer.flush()
 
     def _write(self, name: str, values: Any) -> None:
@@ -111,5 +111,5 @@ class TemperatureHistogram(keras.callbacks.Callback):
         write(f"temperature/{name}".rstrip("/"), values)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Closes the file."""
+        """Closes the files."""
         self._writer.close()

@@ -1,8 +1,7 @@
-"""The demo: one student alone, with KD, and with DTS, on real data.
+"""The demo: a student alone, with KD, and with DTS, on real data.
 
-Three students for each seed: alone, with a constant temperature, and with
-DTS. The three start from the same weights and see the same data in the same
-order; `keras_dts.tasks` and `keras_dts.text_tasks` have data and teachers.
+The three students of a seed start from the same weights and see the data in the
+same order.
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ import keras
 
 from keras_dts import plots
 from keras_dts.distiller import Distiller
-from keras_dts.experiments import Method
-from keras_dts.experiments import task as tasks
+from keras_dts.experiments import DemoTask, Method, run_task, save_results
 from keras_dts.results import Comparison
 from keras_dts.temperatures import DynamicTemperature
 
@@ -25,15 +23,15 @@ PICTURE = "run.png"
 
 
 def run(
-    task: Any, *, seeds: int, out: Path, verbose: bool = True
+    task: DemoTask, *, seeds: int, out: Path, verbose: bool = True
 ) -> Comparison:
     """Trains the teacher and all students, and writes the results.
 
     Args:
-        task: What `keras_dts.tasks.prepare` returned.
-        seeds: How many seeds; each trains one student for each method.
-        out: A directory. The first DTS student goes there as `student.keras`,
-            the picture of its training as `run.png`, the results as
+        task: What `keras_dts.experiments.prepare_task` returned.
+        seeds: The number of seeds; each trains one student for each method.
+        out: The directory for `student.keras`, the first DTS student, for
+            `run.png`, the picture of that student's training, and for
             `results.json`.
         verbose: Whether to print each training's name and progress.
 
@@ -42,35 +40,35 @@ def run(
     """
     methods = _methods(task.setting)
     dts = list(methods)[-1]
-    comparison = tasks.run(
+    comparison = run_task(
         task,
         methods,
         seeds=seeds,
         out=out,
         callbacks=lambda method, seed: (
-            [_Keep(out)] if (method, seed) == (dts, 0) else []
+            [_Save(out)] if (method, seed) == (dts, 0) else []
         ),
         verbose=verbose,
     )
-    tasks.save(out / RESULTS, task, comparison)
+    save_results(out / RESULTS, task, comparison)
     return comparison
 
 
-class _Keep(keras.callbacks.History):
-    """Keeps a distiller's student, and a picture of its training."""
+class _Save(keras.callbacks.History):
+    """Saves a distiller's student, and a picture of its training."""
 
     def __init__(self, out: Path) -> None:
         super().__init__()
         self._out = out
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Writes both."""
+        """Saves both."""
         self.model.student.save(self._out / STUDENT)
         plots.plot_run(self)[0].figure.savefig(self._out / PICTURE)
 
 
 def _methods(setting: Any) -> dict[str, Method]:
-    """Returns the three ways to train a student; DTS is the last."""
+    """Returns the three methods; DTS is the last."""
     low, high = setting.temperature, 2 * setting.temperature
 
     def distil(

@@ -1,4 +1,4 @@
-"""What a report of a problem needs to say of an installation."""
+"""Describes an installation, for reports of problems."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import keras
 
 from keras_dts.utils import __version__
 
-# Packages that only some features need, by the extra that brings them.
+# Optional packages, and the extra of keras-dts that installs each of them.
 _OPTIONAL = {
     "jax": "jax",
     "tensorflow": "tensorflow",
@@ -27,7 +27,7 @@ def text() -> str:
     """Returns versions, backend, devices and optional packages, in lines.
 
     Example:
-    >>> from keras_dts import info
+    >>> from keras_dts.cli import info
     >>> info.text().splitlines()[0]
     'keras-dts            0.1.0'
     """
@@ -45,7 +45,7 @@ def text() -> str:
 
 
 def _devices() -> list[str]:
-    """Names the devices that the backend sees."""
+    """Returns the names of the backend's devices."""
     backend = keras.config.backend()
     library = importlib.import_module(backend)
     if backend == "jax":

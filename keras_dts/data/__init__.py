@@ -1,20 +1,19 @@
 """Data sets of images and of texts as NumPy arrays, in one form."""
 
-from keras_dts.data.load import (
-    Corpus,
-    Splits,
-    load,
-    load_corpus,
-    prepare_fashion_mnist,
+from keras_dts.data.load import load, load_corpus
+from keras_dts.data.splits import Corpus, Splits
+from keras_dts.data.tfds import prepare_fashion_mnist
+from keras_dts.data.vocabularies import (
+    byte_pair_vocabulary,
+    word_piece_vocabulary,
 )
-from keras_dts.data.vocabularies import byte_pairs, word_pieces
 
 __all__ = [
     "Corpus",
     "Splits",
-    "byte_pairs",
+    "byte_pair_vocabulary",
     "load",
     "load_corpus",
     "prepare_fashion_mnist",
-    "word_pieces",
+    "word_piece_vocabulary",
 ]

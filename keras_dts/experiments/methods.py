@@ -1,7 +1,7 @@
 """The methods that `keras-dts compare` knows, with their published weights.
 
-Where a paper adds its loss to all of the label loss, `student_loss_weight` is
-0.5: the halves of both are the whole of both at half the size.
+Where a paper adds its loss to the whole label loss, `student_loss_weight` is
+0.5: both losses are then halved, which keeps their ratio.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from keras_dts.distiller import Distiller
-from keras_dts.experiments.compare import Method
+from keras_dts.experiments.training import Method
 from keras_dts.losses import (
     DKD,
     KD,
@@ -42,12 +42,12 @@ def _cosine(teacher: keras.Model, student: keras.Model) -> keras.Model:
 def _beside_labels(
     losses: Any, weights: Any, teacher: keras.Model, student: keras.Model
 ) -> keras.Model:
-    """Returns a distiller that adds the losses to all of the label loss."""
+    """Returns a distiller that adds the losses to the whole label loss."""
     return Distiller(teacher, student, losses, weights, student_loss_weight=0.5)
 
 
-# By the name on the command line, in the order of the table: the name in the
-# table, and what makes of teacher `t` and student `s` the model to fit.
+# The methods by their names on the command line, in the order of the table: the
+# label in the table, and a function of teacher `t` and student `s`.
 METHODS: dict[str, tuple[str, Method]] = {
     "alone": ("student alone", lambda t, s: s),
     "kd-1": ("KD, T=1", lambda t, s: Distiller(t, s, temperature=1.0)),

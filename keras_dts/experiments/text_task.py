@@ -1,22 +1,22 @@
-"""The command's text tasks: mails to classify, and a language model.
+"""The demo's text tasks: classifiers of mails, and language models.
 
-A BERT-style teacher learns from all mails which ones are spam, a GPT-2-style
-one learns to go on with passages of old speeches. A smaller student of the
-same kind sees a part of the texts. All of them read raw strings.
+A BERT-style teacher learns from all mails to detect spam; a GPT-2-style teacher
+learns to continue passages of old speeches. A smaller student of the same kind
+learns from a part of the texts. All of these models take raw strings.
 
-The settings were written down once, and not tuned.
+The settings were not tuned.
 """
 
 from __future__ import annotations
 
+import abc
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_dts.data import byte_pairs, load, load_corpus, word_pieces
-from keras_dts.experiments.task import Task, stratified
+from keras_dts.experiments.task import DemoTask, compile_model, stratified
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Size:
 
 @dataclass(frozen=True)
 class TextSetting:
-    """Holds all that a demo on texts fixes before it starts.
+    """Holds the settings of a demo on texts.
 
     DTS begins at twice `temperature` and ends at it.
 
@@ -44,22 +44,24 @@ class TextSetting:
         data: A name of `keras_dts.data.load`, or of `load_corpus` for a
             language model.
         language_model: Whether to train language models, not classifiers.
-        vocabulary: How many tokens the tokenizer has. It is trained on the
+        vocabulary: The tokenizer's number of tokens. It is trained on the
             training texts.
-        length: How many tokens of a text are read.
+        length: The number of tokens that the models read of a text.
         teacher: The size of the teacher.
         teacher_share: The part of the training texts that the teacher sees.
-        teacher_epochs: Its epochs.
-        teacher_rate: Its first learning rate; a cosine takes it to 0.
-        teacher_batch: Its batch size.
+        teacher_epochs: The teacher's epochs.
+        teacher_rate: The teacher's first learning rate; it falls to 0 along a
+            cosine.
+        teacher_batch: The teacher's batch size.
         student: The size of the students.
         student_share: The part of the training texts that the students see.
         student_epochs: Epochs of each student.
-        student_rate: Their first learning rate; a cosine takes it to 0.
-        student_batch: Their batch size.
+        student_rate: The students' first learning rate; it falls to 0 along a
+            cosine.
+        student_batch: The students' batch size.
         test_share: The part of the test texts that is used.
         temperature: The constant temperature of KD.
-        student_loss_weight: The weight of the labels where there is a teacher.
+        student_loss_weight: The weight of the labels in a distillation.
     """
 
     data: str
@@ -127,15 +129,15 @@ TEXT_SETTINGS = {
 }
 
 
-class TextTask(Task):
-    """A teacher and students of texts.
+class TextTask(DemoTask):
+    """Abstract: a teacher and students of texts.
 
     Args:
         setting: The setting.
-        teacher_train: What the teacher learns from: texts, and labels if
-            there are some.
-        train: What the students learn from, in the same form.
-        test: What they are tested on, in the same form.
+        teacher_train: The teacher's training data: `(texts,)` or
+            `(texts, labels)`.
+        train: The students' training data, in the same form.
+        test: The test data, in the same form.
     """
 
     unit = "texts"
@@ -150,12 +152,12 @@ class TextTask(Task):
         super().__init__(setting, train, test, len(teacher_train[0]))
         self._teacher_train = teacher_train
 
+    @abc.abstractmethod
     def make(self, size: Size, name: str) -> keras.Model:
         """Returns a new model."""
-        raise NotImplementedError
 
     def teacher_data(self) -> tuple[Any, ...]:
-        """Returns what the teacher learns from."""
+        """Returns the teacher's training data."""
         return self._teacher_train
 
     def make_teacher(self) -> keras.Model:
@@ -168,12 +170,7 @@ class TextTask(Task):
 
     def compile_for(self, model: keras.Model, rate: float, steps: int) -> None:
         """Compiles a model with Adam, whose rate falls to 0 along a cosine."""
-        schedule = keras.optimizers.schedules.CosineDecay(rate, steps)
-        model.compile(
-            keras.optimizers.Adam(schedule),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            weighted_metrics=[self._metric()],
-        )
+        compile_model(model, rate, steps, weighted_metrics=[self._metric()])
 
     def _metric(self) -> keras.metrics.Metric:
         return keras.metrics.SparseCategoricalAccuracy(name=self.metric)
@@ -187,6 +184,8 @@ class MailTask(TextTask):
     def __init__(self, setting: TextSetting) -> None:
         from keras_hub import models
 
+        from keras_dts.data import load, word_piece_vocabulary
+
         splits = load(setting.data)
         train = splits.x_train, splits.y_train
         super().__init__(
@@ -196,7 +195,7 @@ class MailTask(TextTask):
             _part(splits.x_test, splits.y_test, setting.test_share),
         )
         self._classes = splits.num_classes
-        pieces = word_pieces(splits.x_train, setting.vocabulary)
+        pieces = word_piece_vocabulary(splits.x_train, setting.vocabulary)
         self._tokenizer = models.BertTokenizer(pieces, lowercase=True)
 
     def make(self, size: Size, name: str) -> keras.Model:
@@ -223,6 +222,8 @@ class LanguageTask(TextTask):
     def __init__(self, setting: TextSetting) -> None:
         from keras_hub import models
 
+        from keras_dts.data import byte_pair_vocabulary, load_corpus
+
         corpus = load_corpus(setting.data)
         rng = np.random.default_rng(0)
         train, test = (
@@ -235,7 +236,7 @@ class LanguageTask(TextTask):
             (_first(train, setting.student_share),),
             (_first(test, setting.test_share),),
         )
-        pairs = byte_pairs(corpus.train, setting.vocabulary)
+        pairs = byte_pair_vocabulary(corpus.train, setting.vocabulary)
         self._tokenizer = models.GPT2Tokenizer(*pairs)
 
     def make(self, size: Size, name: str) -> keras.Model:

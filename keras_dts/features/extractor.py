@@ -1,19 +1,19 @@
-"""Features: layers found by path, recorded in one pass, matched in width."""
+"""Models that return the outputs of their layers too."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
-from keras_dts.types import ModelOutputs, Tensor
-from keras_dts.utils import loss_dtype
+from keras_dts.features.capture import capture
+from keras_dts.types import ModelOutputs
 
 
 class FeatureExtractor:
-    """A model that also tells what some of its layers return.
+    """A model that returns its output, and the outputs of some of its layers.
 
     Args:
         role: `"teacher"` or `"student"`, for the messages.
@@ -27,31 +27,31 @@ class FeatureExtractor:
         ValueError: If there is no such layer.
     """
 
-    def __init__(self, role: str, model: keras.Model, paths: list[str]) -> None:
+    def __init__(
+        self, role: str, model: keras.Model, paths: Sequence[str]
+    ) -> None:
         self.model = model
         self._role = role
-        self._came_unbuilt = not model.built
-        # What runs the model, from it, its inputs and `training`.
-        self.run: Callable[..., Any] = _run_whole
-        self._layers = {
-            path: find_layer(model, path, f"{role}_layer_name")
-            for path in paths
-        }
+        # Keras calls a model built from its first call on, even a failed one.
+        self._came_built = model.built
+        self._paths: dict[keras.Layer, list[str]] = {}
+        for path in paths:
+            layer = find_layer(model, path, f"{role}_layer_name")
+            self._paths.setdefault(layer, []).append(path)
 
     def __call__(self, inputs: Any, training: bool | None) -> ModelOutputs:
-        """Runs the model once.
-
-        While it runs, the layers' `call` is replaced by one that keeps its
-        result, on the instances only. So features and outputs come from one
-        pass, in nested and in subclassed models too.
-        """
+        """Runs the model once, and captures the layers' outputs meanwhile."""
+        if not self._paths:
+            return ModelOutputs(self._run(inputs, training), {})
         features: dict[str, Any] = {}
-        with contextlib.ExitStack() as stack:
-            for path, layer in self._layers.items():
-                record = _recorder(path, features)
-                stack.enter_context(replaced_call(layer, record))
+        with capture(
+            {
+                layer: functools.partial(_record, features, paths)
+                for layer, paths in self._paths.items()
+            }
+        ):
             outputs = self._run(inputs, training)
-        for path in self._layers:
+        for path in (p for paths in self._paths.values() for p in paths):
             if path not in features:
                 raise ValueError(
                     f"`{self._role}_layer_name` must name a layer that "
@@ -61,11 +61,11 @@ class FeatureExtractor:
         return ModelOutputs(outputs, features)
 
     def _run(self, inputs: Any, training: bool | None) -> Any:
+        if self._came_built:
+            return self.model(inputs, training=training)
         try:
-            return self.run(self.model, inputs, training)
+            return self.model(inputs, training=training)
         except Exception as error:
-            if not self._came_unbuilt:
-                raise
             raise ValueError(
                 f"`{self._role}` must be built, or be built by calling it on "
                 f"a batch. Received: a {type(self.model).__name__}, which "
@@ -73,8 +73,17 @@ class FeatureExtractor:
             ) from error
 
 
-def _run_whole(model: keras.Model, inputs: Any, training: bool | None) -> Any:
-    return model(inputs, training=training)
+def _record(
+    features: dict[str, Any],
+    paths: list[str],
+    call: Callable[..., Any],
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """Calls a layer, and keeps what it returns by its paths."""
+    output = call(*args, **kwargs)
+    features.update(dict.fromkeys(paths, output))
+    return output
 
 
 def find_layer(model: keras.Model, path: str, argument: str) -> keras.Layer:
@@ -107,6 +116,7 @@ def find_layer(model: keras.Model, path: str, argument: str) -> keras.Layer:
 
 
 def _children(layer: keras.Layer) -> dict[str, keras.Layer]:
+    """Returns the layers in a layer, by name and by attribute."""
     if isinstance(layer, keras.Model):
         return {child.name: child for child in layer.layers}
     children = {}
@@ -115,87 +125,11 @@ def _children(layer: keras.Layer) -> dict[str, keras.Layer]:
             continue
         try:
             value = getattr(layer, attribute)
-        except Exception:  # a property that is not ready yet
-            continue
+        except (AttributeError, ValueError):
+            continue  # a property that is not ready yet
         if isinstance(value, keras.Layer):
             children[attribute] = value
         for item in value if isinstance(value, (list, tuple)) else [value]:
             if isinstance(item, keras.Layer):
                 children[item.name] = item
     return children
-
-
-@contextlib.contextmanager
-def replaced_call(
-    layer: keras.Layer, change: Callable[[Any], Any]
-) -> Iterator[None]:
-    """Replaces a layer's `call`, on this instance and for a while.
-
-    Args:
-        layer: The layer.
-        change: From its `call` to what is called instead.
-    """
-    # Keras runs this method of a quantized layer instead of `call`.
-    method = "call" if layer.quantization_mode is None else "quantized_call"
-    held = vars(layer).get(method)
-    setattr(layer, method, change(getattr(layer, method)))
-    try:
-        yield
-    finally:
-        if held is None:
-            delattr(layer, method)
-        else:
-            setattr(layer, method, held)
-
-
-def _recorder(name: str, outputs: dict[str, Any]) -> Callable[[Any], Any]:
-    """Returns what makes a `call` keep its result."""
-
-    def change(original: Any) -> Any:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            outputs[name] = original(*args, **kwargs)
-            return outputs[name]
-
-        return call
-
-    return change
-
-
-@keras.saving.register_keras_serializable(package="keras_dts")
-class Projector(keras.layers.Layer):
-    """Projects the student's features to the width of the teacher's.
-
-    A dense layer on the last axis where the widths differ, which trains with
-    the student and is saved with the distiller; the identity where they are
-    equal.
-    """
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(dtype=loss_dtype(), autocast=False, **kwargs)
-        self.supports_masking = True
-        self.dense: keras.layers.Dense | None = None
-
-    def build(
-        self, student_shape: tuple[Any, ...], teacher_shape: tuple[Any, ...]
-    ) -> None:
-        """Makes the dense layer, if the widths differ."""
-        if len(student_shape) != len(teacher_shape) or any(
-            s is not None and t is not None and s != t
-            for s, t in zip(
-                student_shape[1:-1], teacher_shape[1:-1], strict=True
-            )
-        ):
-            raise ValueError(
-                "`student_layer_name` and `teacher_layer_name` must name "
-                "layers whose outputs differ in the last axis at most. "
-                f"Received: outputs of shape {tuple(student_shape)} in the "
-                f"student and {tuple(teacher_shape)} in the teacher"
-            )
-        if student_shape[-1] != teacher_shape[-1]:
-            self.dense = keras.layers.Dense(teacher_shape[-1], name="dense")
-            self.dense.build(student_shape)
-
-    def call(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Returns the student's features in the teacher's width."""
-        del teacher
-        return student if self.dense is None else self.dense(student)

@@ -1,4 +1,4 @@
-"""Bodies of models: what comes before the projection onto the classes."""
+"""Splits a language model into its backbone and its output projection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dts.features.extractor import replaced_call
+from keras_dts.features.capture import capture
 from keras_dts.features.symbolic import known_input
 from keras_dts.text import is_causal
 from keras_dts.types import HiddenStates, Tensor
@@ -23,12 +23,12 @@ _TOLERANCE = 0.01
 
 
 class SplitModel:
-    """A model without its last projection onto the classes, and that.
+    """A model in two parts: its backbone, and its output projection.
 
     Args:
         model: The model.
-        layer: What projects: a dense layer, or an embedding that is called
-            with `reverse=True`.
+        layer: The output projection: a dense layer, or an embedding that is
+            called with `reverse=True`.
     """
 
     def __init__(self, model: keras.Model, layer: keras.Layer) -> None:
@@ -43,38 +43,41 @@ class SplitModel:
         return classes
 
     def __call__(
-        self, inputs: Any, training: bool | None, chosen: Callable[..., bool]
+        self,
+        inputs: Any,
+        training: bool | None,
+        stop: Callable[[Tensor], bool],
     ) -> Any:
-        """Runs the model up to the projection.
+        """Runs the model up to the output projection.
 
-        While it runs, the layer's `call` is replaced on the instance, so that
-        any model does what it does, and no graph has to be cut.
+        The projection is left out while the model runs as it is, so that any
+        model does what it does, and no graph has to be cut.
 
         Args:
             inputs: The model's input.
-            training: Whether it runs in training mode.
-            chosen: Says of the hidden states whether to stop there.
+            training: Whether the model runs in training mode.
+            stop: Says of the hidden states, shape `(batch, length, width)`,
+                whether to leave the projection out.
 
         Returns:
-            `HiddenStates`, or the model's output where it was not to stop.
+            `HiddenStates`, or the model's output where nothing was left out.
 
         Raises:
-            ValueError: If the projection was not the last that happened.
+            ValueError: If the model goes on after the projection.
         """
-        left_out = []
+        left_out: list[Tensor] = []
 
-        def leave_out(original: Callable[..., Any]) -> Callable[..., Any]:
-            def call(states: Tensor, *args: Any, **kwargs: Any) -> Any:
-                projects = not self._options or kwargs == self._options
-                if not projects or not chosen(states):
-                    return original(states, *args, **kwargs)
-                # A copy, since the states may carry a mask of their own.
-                left_out.append(ops.copy(states))
-                return left_out[-1]
+        def leave_out(
+            call: Callable[..., Any], states: Tensor, *args: Any, **kwargs: Any
+        ) -> Any:
+            projects = not self._options or kwargs == self._options
+            if not projects or not stop(states):
+                return call(states, *args, **kwargs)
+            # A copy, since the states may carry a mask of their own.
+            left_out.append(ops.copy(states))
+            return left_out[-1]
 
-            return call
-
-        with replaced_call(self.layer, leave_out):
+        with capture({self.layer: leave_out}):
             outputs = self.model(inputs, training=training)
         if not left_out:
             return outputs
@@ -103,13 +106,13 @@ class SplitModel:
 
 
 def split_model(model: keras.Model) -> SplitModel | str:
-    """Finds a model's body by trying.
+    """Splits a model, by trying the layers that may be its projection.
 
     Args:
         model: The model.
 
     Returns:
-        The body, or why there is none.
+        The model in two parts, or why it cannot be split.
     """
     outputs = getattr(model, "outputs", None) or []
     spec = known_input(model) if model.built else None
@@ -120,9 +123,9 @@ def split_model(model: keras.Model) -> SplitModel | str:
     if any(i.dtype == "string" for i in keras.tree.flatten(spec)):
         return "takes strings"
     for layer in _candidates(model):
-        body = SplitModel(model, layer)
-        if layer.activity_regularizer is None and _fits(body, spec):
-            return body
+        split = SplitModel(model, layer)
+        if layer.activity_regularizer is None and _fits(split, spec):
+            return split
     return (
         "does not end in a `Dense` layer, or in an embedding that is called "
         "with `reverse=True`"
@@ -145,21 +148,21 @@ def _is_dense(layer: keras.Layer) -> bool:
     return type(layer) is keras.layers.Dense
 
 
-def _fits(body: SplitModel, spec: Any) -> bool:
+def _fits(split: SplitModel, spec: Any) -> bool:
     """Says whether the parts give what the whole gives, on a small batch."""
     batch = keras.tree.map_structure(_example, spec)
     try:
-        hidden = body(batch, False, lambda states: len(states.shape) == 3)
+        hidden = split(batch, False, lambda states: len(states.shape) == 3)
     except Exception:  # a model that such a batch is nothing for
         return False
     if not isinstance(hidden, HiddenStates):
         return False
     width = hidden.states.shape[-1]
     rows = ops.reshape(hidden.states, (-1, 1, width))
-    parts = body.project(rows, body.values())
+    parts = split.project(rows, split.values())
     whole, parts = (
         ops.convert_to_numpy(to_loss_dtype(ops.stop_gradient(x)))
-        for x in (body.model(batch, training=False), parts)
+        for x in (split.model(batch, training=False), parts)
     )
     if parts.size != whole.size:
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -30,3 +31,24 @@ def _of_some_length(tokens: Any) -> Any:
     if tuple(tokens.shape) != (None, None):
         return tokens
     return keras.KerasTensor((None, 8), tokens.dtype, name=tokens.name)
+
+
+class SymbolicCall(keras.layers.Layer):
+    """Runs a function on symbolic tensors, to build the layers that it calls.
+
+    Args:
+        function: The function, of as many tensors or structures as `trace`
+            gets.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(name="symbolic_call", autocast=False)
+        self._function = function
+
+    def call(self, *inputs: Any) -> Any:
+        """Runs the function."""
+        return self._function(*inputs)
+
+    def trace(self, *inputs: Any) -> Any:
+        """Runs the function on symbolic inputs, and returns its outputs."""
+        return self.compute_output_spec(*inputs)

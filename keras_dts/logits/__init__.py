@@ -1,17 +1,34 @@
 """The outputs of both models as logits that can be compared."""
 
+from keras_dts.logits.batch import (
+    BatchLogits,
+    EntryFunction,
+    WeightedMean,
+    WholeBatch,
+)
+from keras_dts.logits.compatibility import OutputSpec, output_specs
 from keras_dts.logits.convert import (
     from_stored_logits,
     gives_logits,
-    gives_probabilities,
     to_logits,
     to_stored_logits,
 )
 from keras_dts.logits.divergence import kl
-from keras_dts.logits.labels import are_indices, read_labels, to_labels
-from keras_dts.logits.ops import cross_entropy, safe_sqrt, standard_deviation
+from keras_dts.logits.labels import read_labels
+from keras_dts.logits.ops import (
+    cross_entropy,
+    safe_sqrt,
+    soften,
+    standard_deviation,
+)
 from keras_dts.logits.pair import LogitPair
-from keras_dts.logits.top_k import coarse_head, top_classes
+from keras_dts.logits.pairing import (
+    PairedOutputs,
+    Targets,
+    check_targets,
+    pair_outputs,
+)
+from keras_dts.logits.top_k import top_classes
 from keras_dts.logits.weights import (
     EntryWeights,
     TokenMask,
@@ -21,22 +38,29 @@ from keras_dts.logits.weights import (
 )
 
 __all__ = [
+    "BatchLogits",
+    "EntryFunction",
     "EntryWeights",
     "LogitPair",
+    "OutputSpec",
+    "PairedOutputs",
+    "Targets",
     "TokenMask",
-    "are_indices",
+    "WeightedMean",
+    "WholeBatch",
     "broadcast_weights",
     "check_sample_weight",
-    "coarse_head",
+    "check_targets",
     "cross_entropy",
     "from_stored_logits",
     "gives_logits",
-    "gives_probabilities",
     "kl",
+    "output_specs",
+    "pair_outputs",
     "read_labels",
     "safe_sqrt",
+    "soften",
     "standard_deviation",
-    "to_labels",
     "to_logits",
     "to_stored_logits",
     "top_classes",

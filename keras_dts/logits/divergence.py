@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
+from keras_dts.backend import without_gradient
 from keras_dts.types import Tensor
 
 
@@ -20,11 +21,16 @@ def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
         log_q: Of the same shape.
     """
     p, difference = ops.exp(log_p), log_p - log_q
-    value = ops.sum(p * difference - _apart(p, log_q, difference), axis=-1)
-    return value + ops.stop_gradient(ops.maximum(-value, 0.0))
+    apart = without_gradient(_apart, p, log_q, difference)
+    value = ops.sum(p * difference - apart, axis=-1)
+    return value + without_gradient(_below_zero, value)
 
 
 def _apart(p: Tensor, log_q: Tensor, difference: Tensor) -> Tensor:
-    """Returns `p - q` without cancelling, and without a gradient."""
-    p, log_q, difference = map(ops.stop_gradient, (p, log_q, difference))
+    """Computes `p - q` without cancelling."""
     return (p + ops.exp(log_q)) * ops.tanh(difference / 2)
+
+
+def _below_zero(value: Tensor) -> Tensor:
+    """Returns how far rounding took a value below 0."""
+    return ops.maximum(-value, 0.0)

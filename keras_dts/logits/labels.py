@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from keras import ops
 
 from keras_dts.types import Tensor
@@ -52,30 +54,57 @@ def to_labels(labels: Tensor, outputs: Tensor) -> Tensor:
     return ops.stack([1 - positive, positive], axis=-1)
 
 
+class SafeLabels(NamedTuple):
+    """The labels of one output, with no index that names no class.
+
+    Attributes:
+        labels: The labels as `to_labels` returns them; an index that names no
+            class is replaced by the nearest one that does.
+        bad: Which entries held such an index, bool, shape `(batch, ...)`;
+            `None` for probabilities.
+        ignored: Which entries held the index that means "no label", of the
+            same shape; `None` where no index means that.
+    """
+
+    labels: Tensor
+    bad: Tensor | None
+    ignored: Tensor | None
+
+
 def read_labels(
     labels: Tensor, outputs: Tensor, ignore: int | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Reads one output's labels, so that bad ones can do no harm.
+) -> SafeLabels:
+    """Reads the labels of one output, so that bad ones can do no harm.
 
     Args:
         labels: As for `to_labels`.
         outputs: The student's output, shape `(batch, ..., classes)`.
         ignore: A class index that means "no label", or `None`.
-
-    Returns:
-        The labels as `to_labels` gives them, with 0 for an index that names
-        no class; which entries hold such an index, shape `(batch, ...)`; and
-        which hold `ignore`, of the same shape.
     """
     read = to_labels(labels, outputs)
     if len(read.shape) == len(outputs.shape):
-        nothing = ops.zeros(ops.shape(outputs)[:-1], dtype="bool")
-        return read, nothing, nothing
-    bad = ops.logical_or(
-        ops.less(read, 0), ops.greater_equal(read, outputs.shape[-1])
-    )
-    ignored = ops.equal(read, -1 if ignore is None else ignore)
+        return SafeLabels(read, None, None)
+    safe = ops.clip(read, 0, outputs.shape[-1] - 1)
+    bad = safe != read
     if ignore is None:
-        ignored = ops.zeros_like(bad)
-    safe = ops.where(bad, 0, read)
-    return safe, ops.logical_and(bad, ops.logical_not(ignored)), ignored
+        return SafeLabels(safe, bad, None)
+    ignored = ops.equal(read, ignore)
+    return SafeLabels(safe, ops.logical_and(bad, ~ignored), ignored)
+
+
+def restore_labels(
+    safe: Tensor, labels: Tensor, ignored: Tensor | None
+) -> Tensor:
+    """Gives safe labels the shape and the dtype of the labels given.
+
+    Args:
+        safe: Class indices, shape `(batch, ...)`.
+        labels: The labels given, shape `(batch, ...)` or `(batch, ..., 1)`.
+        ignored: Which entries keep the index that was given, or `None`.
+    """
+    labels = ops.convert_to_tensor(labels)
+    if len(labels.shape) > len(safe.shape):
+        safe = ops.expand_dims(safe, axis=-1)
+        ignored = None if ignored is None else ops.expand_dims(ignored, -1)
+    safe = ops.cast(safe, labels.dtype)
+    return safe if ignored is None else ops.where(ignored, labels, safe)

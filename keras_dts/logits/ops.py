@@ -7,27 +7,16 @@ from keras import ops
 from keras_dts.types import Tensor
 
 
-def safe_sqrt(x: Tensor) -> Tensor:
-    """Returns the square root of what is not negative, flat at 0.
-
-    The root's own gradient is infinite there.
-    """
-    positive = ops.greater(x, 0.0)
-    return ops.where(positive, ops.sqrt(ops.where(positive, x, 1.0)), 0.0)
-
-
-def standard_deviation(logits: Tensor) -> Tensor:
-    """Returns the unbiased standard deviation over the classes.
+def soften(logits: Tensor, temperature: Tensor) -> Tensor:
+    """Divides logits by a scalar, or by one temperature per example or token.
 
     Args:
         logits: Shape `(batch, ..., classes)`.
-
-    Returns:
-        Shape `(batch, ...)`.
+        temperature: A scalar, or shape `(batch, ...)`.
     """
-    centred = logits - ops.mean(logits, axis=-1, keepdims=True)
-    freedom = max(logits.shape[-1] - 1, 1)
-    return safe_sqrt(ops.sum(centred * centred, axis=-1) / freedom)
+    if len(temperature.shape) > 0:
+        temperature = ops.expand_dims(temperature, axis=-1)  # (batch, ..., 1)
+    return logits / temperature
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -46,3 +35,26 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         return -ops.sum(labels * log_probs, axis=-1)
     index = ops.expand_dims(labels, axis=-1)  # (batch, ..., 1)
     return -ops.squeeze(ops.take_along_axis(log_probs, index, axis=-1), axis=-1)
+
+
+def standard_deviation(logits: Tensor) -> Tensor:
+    """Computes the unbiased standard deviation over the classes.
+
+    Args:
+        logits: Shape `(batch, ..., classes)`.
+
+    Returns:
+        Shape `(batch, ...)`.
+    """
+    centred = logits - ops.mean(logits, axis=-1, keepdims=True)
+    freedom = max(logits.shape[-1] - 1, 1)
+    return safe_sqrt(ops.sum(centred * centred, axis=-1) / freedom)
+
+
+def safe_sqrt(x: Tensor) -> Tensor:
+    """Computes the square root of non-negative values, with gradient 0 at 0.
+
+    The gradient of the plain square root is infinite there.
+    """
+    positive = ops.greater(x, 0.0)
+    return ops.where(positive, ops.sqrt(ops.where(positive, x, 1.0)), 0.0)

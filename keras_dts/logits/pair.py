@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 from keras import ops
 
@@ -15,7 +14,8 @@ from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype
 
 
-@dataclasses.dataclass(frozen=True)
+# Compared by identity, since tensors do not say whether they are equal.
+@dataclasses.dataclass(frozen=True, eq=False)
 class LogitPair:
     """One output of both models, ready for losses and temperatures.
 
@@ -25,20 +25,23 @@ class LogitPair:
         student: The student's logits, of the same shape.
         labels: `None`, class indices of shape `(batch, ...)`, or
             probabilities of shape `(batch, ..., classes)`.
-        weights: One weight for each example or token, shape `(batch, ...)`,
-            float32. Masked and padded entries weigh 0.
-        same_tokens: Whether a class of the one model means what it means to
-            the other, as far as their number does not say it.
-        choices: `None`, or what stands for both models' logits where only
-            their highest ones are asked for; see `ranked`.
+        weights: One weight for each example or token, float32, shape
+            `(batch, ...)`; 0 where an entry is masked or padding. `None`
+            where every entry weighs 1.
+        output: The number of the output among the models' outputs.
+        same_tokens: Whether class indices mean the same token in both
+            models; equal counts do not imply it.
+        argmax_pair: `None`, or the logits that stand for `teacher` and
+            `student` where only the most probable class matters.
     """
 
     teacher: Tensor
     student: Tensor
-    labels: Tensor | None
-    weights: Tensor
+    labels: Tensor | None = None
+    weights: Tensor | None = None
+    output: int = 0
     same_tokens: bool = True
-    choices: tuple[Tensor, Tensor] | None = None
+    argmax_pair: tuple[Tensor, Tensor] | None = None
 
     @classmethod
     def of_logits(
@@ -48,7 +51,7 @@ class LogitPair:
         labels: Tensor | None,
         mask: Tensor | None,
     ) -> LogitPair:
-        """Makes a head of logits, as policies and losses take them alone.
+        """Makes a pair of logits that come without a distiller.
 
         Args:
             teacher: The teacher's logits, shape `(batch, ..., classes)`. A
@@ -61,29 +64,46 @@ class LogitPair:
         student = ops.convert_to_tensor(student)
         if labels is not None:
             labels = to_labels(ops.convert_to_tensor(labels), student)
+        if mask is not None:
+            mask = ops.cast(mask, loss_dtype())
         teacher = ops.stop_gradient(ops.convert_to_tensor(teacher))
         teacher, student = (
             to_logits(x, from_logits=True) for x in (teacher, student)
         )
-        weights = ops.ones(ops.shape(student)[:-1]) if mask is None else mask
-        return cls(teacher, student, labels, ops.cast(weights, loss_dtype()))
+        return cls(teacher, student, labels, mask)
+
+    @property
+    def counted(self) -> Tensor:
+        """Which entries count, bool, shape `(batch, ...)`: weight not 0."""
+        if self.weights is None:
+            return ops.ones(ops.shape(self.student)[:-1], dtype="bool")
+        return ops.not_equal(self.weights, 0)
 
     def mean(self, values: Tensor) -> Tensor:
-        """Returns the plain mean of values over the entries that count.
+        """Computes the plain mean of values over the entries that count.
 
         Args:
             values: One for each example or token, shape `(batch, ...)`.
         """
+        if self.weights is None:
+            return weighted_mean(values, None)
         return weighted_mean(values, ops.cast(self.counted, values.dtype))
 
-    @functools.cached_property
-    def counted(self) -> Tensor:
-        """Which entries count, shape `(batch, ...)`: those that weigh."""
-        return ops.not_equal(self.weights, 0)
+    def weighted_mean(self, values: Tensor) -> Tensor:
+        """Computes the weighted mean of values over the entries that count.
+
+        Args:
+            values: One for each example or token, shape `(batch, ...)`.
+        """
+        return weighted_mean(values, self.weights)
+
+    def for_each_entry(self, value: Tensor) -> Tensor:
+        """Returns a scalar for each example or token, shape `(batch, ...)`."""
+        return value * ops.ones_like(self.student[..., 0])
 
     @property
     def same_classes(self) -> bool:
-        """Whether the models have the same classes."""
+        """Whether both models have the same classes."""
         same: bool = self.teacher.shape[-1] == self.student.shape[-1]
         return same and self.same_tokens
 
@@ -91,24 +111,24 @@ class LogitPair:
         """Raises a `ValueError` unless both models have the same classes.
 
         Args:
-            who: What compares them, for the message.
+            who: The name of the loss, policy or metric that compares them.
         """
         if not self.same_classes:
-            theirs, ours = self.teacher.shape[-1], self.student.shape[-1]
-            other = " other ones" if theirs == ours else ""
+            teacher, student = self.teacher.shape[-1], self.student.shape[-1]
+            other = " other ones" if teacher == student else ""
             raise ValueError(
                 f"`{who}` compares the teacher and the student class by "
                 "class, and needs the same classes. Received: "
-                f"{theirs} of the teacher and {ours}{other} of the student"
+                f"{teacher} of the teacher and {student}{other} of the student"
             )
 
     @property
-    def ranked(self) -> tuple[Tensor, Tensor]:
-        """Both models' logits, to ask which class is the most probable.
+    def argmax_logits(self) -> tuple[Tensor, Tensor]:
+        """The logits of both models for finding the most probable class.
 
-        In a coarse head the sum of many classes is no choice.
+        With top-k logits the last class sums many, and is none to choose.
         """
-        return self.choices or (self.teacher, self.student)
+        return self.argmax_pair or (self.teacher, self.student)
 
     @property
     def has_class_indices(self) -> bool:
@@ -117,27 +137,24 @@ class LogitPair:
             self.student.shape
         )
 
-    @functools.cached_property
-    def gap(self) -> Tensor:
-        """How far the student is behind, in nats, at temperature 1.
+    def gap_values(self) -> Tensor:
+        """Computes how far the student is behind at each entry.
 
-        The mean of `CE(student, labels) - CE(teacher, labels)` over the
-        entries that weigh something, without a gradient; 0 without labels,
-        and where the models have different classes.
+        Returns:
+            `CE(student, labels) - CE(teacher, labels)` at temperature 1, in
+            nats, without a gradient, shape `(batch, ...)`; 0 without labels,
+            and where the models have different classes.
         """
-        if self.labels is None or not self.same_classes:
-            return ops.zeros((), dtype=self.student.dtype)
-        return self.mean(self.behind)
-
-    @functools.cached_property
-    def behind(self) -> Tensor:
-        """How far the student is behind at each entry: see `gap`.
-
-        Shape `(batch, ...)`; 0 where `gap` is 0 for want of labels.
-        """
-        if self.labels is None or not self.same_classes:
-            return ops.zeros_like(self.weights)
         student = ops.stop_gradient(self.student)
-        return cross_entropy(student, self.labels) - cross_entropy(
-            self.teacher, self.labels
+        if self.labels is None or not self.same_classes:
+            return ops.zeros_like(student[..., 0])
+        if not self.has_class_indices:
+            return cross_entropy(student, self.labels) - cross_entropy(
+                self.teacher, self.labels
+            )
+        index = self.labels[..., None]  # (batch, ..., 1)
+        theirs, ours = (
+            ops.take_along_axis(ops.log_softmax(logits), index, axis=-1)
+            for logits in (self.teacher, student)
         )
+        return (theirs - ours)[..., 0]

@@ -11,24 +11,49 @@ from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype, same_shape, show, static_shape
 
 
-def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
     """Reduces values to `sum(weight * value) / count(weight != 0)`.
 
-    Entries of weight 0 count nowhere, whatever their value. With weights of
-    0 and 1 this is the mean over the entries that count, so that padding
-    changes nothing. Where no entry counts the result is 0.
+    The one place where a sum and a count are reduced. Entries of weight 0
+    count nowhere, whatever their value. With weights of 0 and 1 this is the
+    mean over the entries that count, so that padding changes nothing. Where
+    no entry counts the result is 0.
 
     Args:
         values: Shape `(batch, ...)`.
-        weights: Of the same shape.
+        weights: Of the same shape, or `None` where every entry weighs 1.
 
     Returns:
         A scalar.
     """
+    if weights is None:
+        return ops.mean(values)
     counts = ops.not_equal(weights, 0)
     total = ops.sum(ops.where(counts, values * weights, 0.0))
     count = ops.sum(ops.cast(counts, values.dtype))
     return total / ops.maximum(count, 1.0)
+
+
+def entry_weights(
+    outputs: Tensor, sample_weight: Tensor | None, layer: EntryWeights
+) -> Tensor | None:
+    """Returns the weight of each entry of a model's output.
+
+    Args:
+        outputs: The student's output with its mask, if it has one, shape
+            `(batch, ..., classes)`.
+        sample_weight: The user's weights, or `None`.
+        layer: Reads the mask. Only outputs of tokens or pixels have one.
+
+    Returns:
+        Shape `(batch, ...)`; `None` where every entry weighs 1.
+    """
+    if len(outputs.shape) > 2:
+        weights: Tensor = layer(outputs, sample_weight=sample_weight)
+        return weights
+    if sample_weight is None:
+        return None
+    return broadcast_weights(sample_weight, outputs[..., 0])
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -41,6 +66,7 @@ class EntryWeights(keras.layers.Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(dtype=loss_dtype(), autocast=False, **kwargs)
         self.supports_masking = True
+        self.built = True
 
     def call(
         self,
@@ -75,6 +101,7 @@ class TokenMask(keras.layers.Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(dtype=loss_dtype(), autocast=False, **kwargs)
         self.supports_masking = True
+        self.built = True
 
     def call(self, inputs: tuple[Tensor, Tensor]) -> Tensor:
         """Returns the outputs, the first of `(outputs, weights)`."""
@@ -114,7 +141,12 @@ def check_sample_weight(sample_weight: Tensor, wanted: Any) -> None:
 
 
 def broadcast_weights(sample_weight: Tensor, entries: Tensor) -> Tensor:
-    """Gives `sample_weight` the rank of `entries`, so that it broadcasts."""
+    """Gives `sample_weight` the rank of `entries`, so that it broadcasts.
+
+    Args:
+        sample_weight: The user's weights.
+        entries: A tensor with one value for each entry, shape `(batch, ...)`.
+    """
     check_sample_weight(sample_weight, entries.shape)
     sample_weight = ops.cast(sample_weight, loss_dtype())
     while len(sample_weight.shape) > len(entries.shape):

@@ -1,18 +1,11 @@
 """Distillation losses on logits."""
 
 from keras_dts.losses.annealing import AnnealingKD
-from keras_dts.losses.base import (
-    DEFAULT_TEMPERATURE as DEFAULT_TEMPERATURE,
-)
-from keras_dts.losses.base import (
-    LogitDistillation,
-)
-from keras_dts.losses.base import (
-    soften as soften,
-)
+from keras_dts.losses.base import BatchLoss, Divergence, LogitDistillation
 from keras_dts.losses.correlation import BatchCorrelation, ClassCorrelation
 from keras_dts.losses.cosine import CosineKD
 from keras_dts.losses.dkd import DKD
+from keras_dts.losses.from_keras import from_keras as from_keras
 from keras_dts.losses.jsd import GeneralizedJSD
 from keras_dts.losses.kd import KD
 from keras_dts.losses.mlkd import MLKD
@@ -27,8 +20,10 @@ __all__ = [
     "MLKD",
     "AnnealingKD",
     "BatchCorrelation",
+    "BatchLoss",
     "ClassCorrelation",
     "CosineKD",
+    "Divergence",
     "GeneralizedJSD",
     "LogitDistillation",
     "ReverseKL",

@@ -7,14 +7,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.logits import LogitPair
-from keras_dts.losses.base import LogitDistillation, soften
+from keras_dts.logits import LogitPair, soften
+from keras_dts.losses.base import BatchLoss
 from keras_dts.temperatures import AnnealedTeacher, Temperatures
 from keras_dts.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class AnnealingKD(LogitDistillation):
+class AnnealingKD(BatchLoss):
     """Regresses the student's logits on a growing teacher's (Annealing-KD).
 
     ```
@@ -70,10 +70,10 @@ class AnnealingKD(LogitDistillation):
         self.epochs = epochs
         self.levels = levels
 
-    def values(self, head: LogitPair, temperatures: Temperatures) -> Tensor:
+    def values(self, pair: LogitPair, temperatures: Temperatures) -> Tensor:
         """Returns the mean squared difference of each example or token."""
-        apart = soften(head.student, temperatures.student) - soften(
-            head.teacher, temperatures.teacher
+        apart = soften(pair.student, temperatures.student) - soften(
+            pair.teacher, temperatures.teacher
         )
         return temperatures.scale * ops.mean(apart * apart, axis=-1)
 

@@ -1,28 +1,31 @@
-"""What every distillation loss on logits promises."""
+"""The protocol of distillation losses on logits."""
 
 from __future__ import annotations
 
+import abc
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_dts.logits import LogitPair, weighted_mean
-from keras_dts.temperatures import Temperature, Temperatures, to_policy
+from keras_dts.logits import LogitPair, WholeBatch, soften
+from keras_dts.temperatures import (
+    DEFAULT_TEMPERATURE,
+    Temperature,
+    Temperatures,
+    to_policy,
+)
 from keras_dts.types import Tensor
-from keras_dts.utils import Schedule, deserialized
-
-# What a loss and a distiller soften with when nothing else is said.
-DEFAULT_TEMPERATURE = 4.0
+from keras_dts.utils import Schedule, deserialize
 
 
-class LogitDistillation(keras.distillation.DistillationLoss):
-    """A divergence between the softened answers of teacher and student.
+class LogitDistillation(keras.distillation.DistillationLoss, abc.ABC):
+    """A loss between the softened logits of teacher and student.
 
-    Abstract. A subclass implements `divergence`, one value per example or
-    token in nats; the softening, the scale that keeps the gradients' size
-    (T² in most methods), masks, weights and the mean are done here and in
-    `keras_dts.Distiller`, once for all losses.
+    Abstract, like its two kinds: `Divergence` compares the distributions of
+    one entry, `BatchLoss` may compare all entries of a batch. Masks, weights
+    and the mean are applied here and in `keras_dts.Distiller`, once for all
+    losses.
 
     Args:
         temperature: `None` takes the distiller's policy (outside a
@@ -36,12 +39,12 @@ class LogitDistillation(keras.distillation.DistillationLoss):
 
     # Whether teacher and student must have the same classes.
     same_classes = True
-    # Whether the classes may be others for each example, as those of a cache
-    # that keeps each example's most probable ones are.
-    takes_coarse = True
-    # Whether each entry's value depends on nothing of the batch but that
-    # entry's logits and labels, so that a batch may come in parts.
-    in_parts = False
+    # Whether the classes may differ from entry to entry, as those of a cache
+    # that keeps the most probable classes of each entry do.
+    accepts_top_k = True
+    # Whether the value of an entry depends on that entry alone. The two kinds
+    # of losses decide it; a loss does not.
+    per_entry = False
 
     def __init__(
         self, temperature: float | str | Schedule | Temperature | None = None
@@ -50,41 +53,17 @@ class LogitDistillation(keras.distillation.DistillationLoss):
             None if temperature is None else to_policy(temperature)
         )
 
-    def divergence(
-        self,
-        teacher_log_probs: Tensor,
-        student_log_probs: Tensor,
-        labels: Tensor | None,
-    ) -> Tensor:
-        """Returns the divergence, in nats, shape `(batch, ...)`.
+    @abc.abstractmethod
+    def values(self, pair: LogitPair, temperatures: Temperatures) -> Tensor:
+        """Computes the scaled loss of each example or token.
 
         Args:
-            teacher_log_probs: The teacher's softened log probabilities,
-                shape `(batch, ..., classes)`.
-            student_log_probs: The student's, of the same shape.
-            labels: `None`, class indices of shape `(batch, ...)`, or
-                probabilities of shape `(batch, ..., classes)`.
-        """
-        raise NotImplementedError(
-            f"{type(self).__name__} must implement `divergence`."
-        )
-
-    def values(self, head: LogitPair, temperatures: Temperatures) -> Tensor:
-        """Returns the scaled loss of each example or token.
-
-        Args:
-            head: One output of both models.
-            temperatures: What the policy answered for it.
+            pair: The logits of one output.
+            temperatures: The temperatures of that output.
 
         Returns:
             Shape `(batch, ...)`.
         """
-        value = self.divergence(
-            ops.log_softmax(soften(head.teacher, temperatures.teacher)),
-            ops.log_softmax(soften(head.student, temperatures.student)),
-            head.labels,
-        )
-        return temperatures.scale * value
 
     def compute_loss(
         self,
@@ -94,7 +73,7 @@ class LogitDistillation(keras.distillation.DistillationLoss):
         mask: Tensor | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        """Returns the mean loss, for use without `keras_dts.Distiller`.
+        """Computes the mean loss, for use without `keras_dts.Distiller`.
 
         Args:
             teacher_outputs: Logits of shape `(batch, ..., classes)`.
@@ -109,13 +88,13 @@ class LogitDistillation(keras.distillation.DistillationLoss):
             A scalar: the mean over the entries that count.
         """
         policy = self.temperature or to_policy(DEFAULT_TEMPERATURE)
-        head = LogitPair.of_logits(
+        pair = LogitPair.of_logits(
             teacher_outputs, student_outputs, labels, mask
         )
         if not policy.built:
-            policy.build(head.teacher.shape, head.student.shape)
-        (temperatures,) = policy.heads([head], training=False)
-        return weighted_mean(self.values(head, temperatures), head.weights)
+            policy.build(pair.teacher.shape, pair.student.shape)
+        temperatures = policy.snapshot(WholeBatch([pair]))(pair)
+        return pair.weighted_mean(self.values(pair, temperatures))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -127,16 +106,75 @@ class LogitDistillation(keras.distillation.DistillationLoss):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> LogitDistillation:
         """Makes the loss that `get_config` described."""
-        return cls(**deserialized(config))
+        return cls(**deserialize(config))
 
 
-def soften(logits: Tensor, temperature: Tensor) -> Tensor:
-    """Divides logits by a scalar, or by one temperature per example or token.
+class Divergence(LogitDistillation):
+    """A divergence between two softened distributions of one entry.
+
+    Abstract: a subclass implements `divergence`. The softening, and the scale
+    that keeps the gradients' size (T² in most methods), are applied here. By
+    construction the value of an entry depends on that entry alone, so that a
+    batch may come in chunks.
 
     Args:
-        logits: Shape `(batch, ..., classes)`.
-        temperature: A scalar, or shape `(batch, ...)`.
+        temperature: As for `LogitDistillation`.
+
+    Raises:
+        ValueError: If `temperature` is not positive.
+        TypeError: From a subclass that implements `values`.
     """
-    if len(temperature.shape) > 0:
-        temperature = ops.expand_dims(temperature, axis=-1)  # (batch, ..., 1)
-    return logits / temperature
+
+    per_entry = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuses a subclass that could see more than one entry."""
+        super().__init_subclass__(**kwargs)
+        if "values" in vars(cls):
+            raise TypeError(
+                f"`{cls.__name__}` must implement `divergence`, or derive "
+                "from `keras_dts.losses.BatchLoss` to implement `values`. "
+                "Received: a `Divergence` with `values`"
+            )
+
+    @abc.abstractmethod
+    def divergence(
+        self,
+        teacher_log_probs: Tensor,
+        student_log_probs: Tensor,
+        labels: Tensor | None,
+    ) -> Tensor:
+        """Computes the divergence, in nats, shape `(batch, ...)`.
+
+        Args:
+            teacher_log_probs: The teacher's softened log probabilities,
+                shape `(batch, ..., classes)`.
+            student_log_probs: The student's, of the same shape.
+            labels: `None`, class indices of shape `(batch, ...)`, or
+                probabilities of shape `(batch, ..., classes)`.
+        """
+
+    def values(self, pair: LogitPair, temperatures: Temperatures) -> Tensor:
+        """Computes the scaled divergence of each example or token."""
+        value = self.divergence(
+            ops.log_softmax(soften(pair.teacher, temperatures.teacher)),
+            ops.log_softmax(soften(pair.student, temperatures.student)),
+            pair.labels,
+        )
+        return temperatures.scale * value
+
+
+class BatchLoss(LogitDistillation):
+    """A loss that may compare the entries of a batch with each other.
+
+    Abstract: a subclass implements `values`, and sees the logits, labels,
+    weights and temperatures of the whole batch. The batch is never cut into
+    chunks. A loss that is one number for a batch returns that number for each
+    entry.
+
+    Args:
+        temperature: As for `LogitDistillation`.
+
+    Raises:
+        ValueError: If `temperature` is not positive.
+    """

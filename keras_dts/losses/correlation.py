@@ -5,14 +5,14 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from keras_dts.logits import LogitPair
-from keras_dts.losses.base import LogitDistillation, soften
+from keras_dts.logits import LogitPair, soften
+from keras_dts.losses.base import BatchLoss
 from keras_dts.temperatures import Temperatures
 from keras_dts.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class ClassCorrelation(LogitDistillation):
+class ClassCorrelation(BatchLoss):
     """Compares how classes go together within the batch (MLKD).
 
     ```
@@ -47,20 +47,20 @@ class ClassCorrelation(LogitDistillation):
         Jin, Wang and Lin, Multi-Level Logit Distillation, CVPR 2023.
     """
 
-    takes_coarse = False
+    accepts_top_k = False
 
-    def values(self, head: LogitPair, temperatures: Temperatures) -> Tensor:
+    def values(self, pair: LogitPair, temperatures: Temperatures) -> Tensor:
         """Returns the batch's value for each of its examples or tokens."""
-        teacher, student = rows(head, temperatures)
+        teacher, student = rows(pair, temperatures)
         apart = ops.matmul(ops.transpose(teacher), teacher) - ops.matmul(
             ops.transpose(student), student
         )
         value = ops.sum(apart * apart) / student.shape[-1]
-        return value * ops.ones_like(head.weights)
+        return pair.for_each_entry(value)
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class BatchCorrelation(LogitDistillation):
+class BatchCorrelation(BatchLoss):
     """Compares how the batch's examples resemble each other (MLKD).
 
     ```
@@ -95,40 +95,40 @@ class BatchCorrelation(LogitDistillation):
         Jin, Wang and Lin, Multi-Level Logit Distillation, CVPR 2023.
     """
 
-    takes_coarse = False
+    accepts_top_k = False
 
-    def values(self, head: LogitPair, temperatures: Temperatures) -> Tensor:
+    def values(self, pair: LogitPair, temperatures: Temperatures) -> Tensor:
         """Returns the value of each example or token."""
-        teacher, student = rows(head, temperatures)
+        teacher, student = rows(pair, temperatures)
         apart = ops.matmul(teacher, ops.transpose(teacher)) - ops.matmul(
             student, ops.transpose(student)
         )
         value = ops.sum(apart * apart, axis=-1)
-        return ops.reshape(value, ops.shape(head.weights))
+        return ops.reshape(value, ops.shape(pair.student)[:-1])
 
 
-def rows(head: LogitPair, temperatures: Temperatures) -> tuple[Tensor, Tensor]:
+def rows(pair: LogitPair, temperatures: Temperatures) -> tuple[Tensor, Tensor]:
     """Returns softened probabilities, one row for each example or token.
 
     Rows that do not count are 0.
 
     Args:
-        head: One output.
+        pair: One output.
         temperatures: What the policy answered for it.
 
     Returns:
         The teacher's and the student's, of shape `(entries, classes)`.
     """
-    counted = ops.cast(head.counted, head.student.dtype)
+    counted = ops.cast(pair.counted, pair.student.dtype)
     counted = ops.expand_dims(counted, axis=-1)
-    classes = head.student.shape[-1]
+    classes = pair.student.shape[-1]
     teacher, student = (
         ops.reshape(
             ops.softmax(soften(logits, temperature)) * counted, (-1, classes)
         )
         for logits, temperature in (
-            (head.teacher, temperatures.teacher),
-            (head.student, temperatures.student),
+            (pair.teacher, temperatures.teacher),
+            (pair.student, temperatures.student),
         )
     )
     return teacher, student

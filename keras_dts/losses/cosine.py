@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_dts.logits import LogitPair, safe_sqrt
-from keras_dts.losses.base import LogitDistillation
+from keras_dts.losses.base import BatchLoss
 from keras_dts.losses.correlation import rows
 from keras_dts.temperatures import Temperature, Temperatures
 from keras_dts.types import Tensor
@@ -19,7 +19,7 @@ _EPSILON = 1e-8
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class CosineKD(LogitDistillation):
+class CosineKD(BatchLoss):
     """Compares each class's probabilities through the batch (CSKD).
 
     ```
@@ -68,9 +68,9 @@ class CosineKD(LogitDistillation):
         check_number("alpha", alpha, low=0.0)
         self.alpha = alpha
 
-    def values(self, head: LogitPair, temperatures: Temperatures) -> Tensor:
+    def values(self, pair: LogitPair, temperatures: Temperatures) -> Tensor:
         """Returns the batch's value for each of its examples or tokens."""
-        teacher, student = rows(head, temperatures)
+        teacher, student = rows(pair, temperatures)
         products = ops.sum(teacher * student, axis=0)
         lengths = [
             safe_sqrt(ops.sum(p * p, axis=0)) for p in (teacher, student)
@@ -78,9 +78,9 @@ class CosineKD(LogitDistillation):
         cosines = products / (lengths[0] * lengths[1] + _EPSILON)
         scale = temperatures.scale
         if len(scale.shape) > 0:
-            scale = head.mean(scale)
+            scale = pair.mean(scale)
         value = self.alpha * scale * (1.0 - ops.mean(cosines))
-        return value * ops.ones_like(head.weights)
+        return pair.for_each_entry(value)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

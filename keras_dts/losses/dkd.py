@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_dts.logits import kl
-from keras_dts.losses.base import LogitDistillation
+from keras_dts.losses.base import Divergence
 from keras_dts.temperatures import Temperature
 from keras_dts.types import Tensor
 from keras_dts.utils import Schedule, check_number
@@ -18,7 +18,7 @@ _NEVER = -1e30
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class DKD(LogitDistillation):
+class DKD(Divergence):
     """Weights the target class and the other classes apart (DKD).
 
     ```

@@ -9,14 +9,14 @@ import keras
 from keras import ops
 
 from keras_dts.logits import kl
-from keras_dts.losses.base import LogitDistillation
+from keras_dts.losses.base import Divergence
 from keras_dts.temperatures import Temperature
 from keras_dts.types import Tensor
 from keras_dts.utils import Schedule, check_number
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class GeneralizedJSD(LogitDistillation):
+class GeneralizedJSD(Divergence):
     """Computes T² times the generalized Jensen-Shannon divergence (GKD).
 
     ```
@@ -60,8 +60,6 @@ class GeneralizedJSD(LogitDistillation):
         Agarwal et al., On-Policy Distillation of Language Models,
         arXiv 2306.13649, 2023.
     """
-
-    in_parts = True
 
     def __init__(
         self,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import keras
 
 from keras_dts.logits import kl
-from keras_dts.losses.base import LogitDistillation
+from keras_dts.losses.base import Divergence
 from keras_dts.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class KD(LogitDistillation):
+class KD(Divergence):
     """Computes T² times the KL divergence of student from teacher (KD).
 
     ```
@@ -44,8 +44,6 @@ class KD(LogitDistillation):
         Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural
         Network, arXiv 1503.02531, 2015.
     """
-
-    in_parts = True
 
     def divergence(
         self,

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_dts.logits import LogitPair
+from keras_dts.losses.base import BatchLoss, LogitDistillation
 from keras_dts.losses.correlation import BatchCorrelation, ClassCorrelation
 from keras_dts.losses.kd import KD
 from keras_dts.temperatures import Temperature, Temperatures
@@ -17,7 +18,7 @@ from keras_dts.utils import Schedule, check_choice, check_number
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class MLKD(KD):
+class MLKD(BatchLoss):
     """Compares one of two augmented views on several levels (MLKD).
 
     ```
@@ -78,7 +79,7 @@ class MLKD(KD):
         Jin, Wang and Lin, Multi-Level Logit Distillation, CVPR 2023.
     """
 
-    takes_coarse = False
+    accepts_top_k = False
 
     def __init__(
         self,
@@ -96,15 +97,17 @@ class MLKD(KD):
         self.temperatures = tuple(temperatures)
         self.share = share
 
-    def values(self, head: LogitPair, temperatures: Temperatures) -> Tensor:
-        """Returns the value of each example or token."""
-        answers = [temperatures, *map(_constant, self.temperatures)]
-        if self.view == "strong":
-            return sum(super(MLKD, self).values(head, t) for t in answers)
-        levels = (super().values, _CLASSES.values, _BATCH.values)
-        return self.share * sum(
-            level(head, t) for t in answers for level in levels
+    def values(self, pair: LogitPair, temperatures: Temperatures) -> Tensor:
+        """Computes the value of each example or token."""
+        levels: list[LogitDistillation] = [_KD]
+        if self.view == "weak":
+            levels += [_CLASSES, _BATCH]
+        total = sum(
+            level.values(pair, t)
+            for t in (temperatures, *map(_constant, self.temperatures))
+            for level in levels
         )
+        return self.share * total if self.view == "weak" else total
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -116,6 +119,7 @@ class MLKD(KD):
         }
 
 
+_KD = KD()
 _CLASSES = ClassCorrelation()
 _BATCH = BatchCorrelation()
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import keras
 
 from keras_dts.logits import kl
-from keras_dts.losses.base import LogitDistillation
+from keras_dts.losses.base import Divergence
 from keras_dts.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class ReverseKL(LogitDistillation):
+class ReverseKL(Divergence):
     """Computes T² times the KL divergence of teacher from student.
 
     ```
@@ -43,8 +43,6 @@ class ReverseKL(LogitDistillation):
         Gu et al., MiniLLM: Knowledge Distillation of Large Language Models,
         arXiv 2306.08543, 2023.
     """
-
-    in_parts = True
 
     def divergence(
         self,

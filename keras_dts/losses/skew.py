@@ -9,13 +9,13 @@ import keras
 from keras import ops
 
 from keras_dts.logits import kl
-from keras_dts.losses.base import LogitDistillation
+from keras_dts.losses.base import Divergence
 from keras_dts.temperatures import Temperature
 from keras_dts.types import Tensor
 from keras_dts.utils import Schedule, check_number
 
 
-class _Skew(LogitDistillation):
+class _Skew(Divergence):
     """A divergence from a mixture, of which `skew` is the first's share."""
 
     def __init__(

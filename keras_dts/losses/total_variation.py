@@ -5,12 +5,12 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from keras_dts.losses.base import LogitDistillation
+from keras_dts.losses.base import Divergence
 from keras_dts.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class TotalVariation(LogitDistillation):
+class TotalVariation(Divergence):
     """Computes T² times the total variation distance.
 
     ```

@@ -5,14 +5,14 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from keras_dts.logits import LogitPair
-from keras_dts.losses.base import LogitDistillation, soften
+from keras_dts.logits import LogitPair, soften
+from keras_dts.losses.base import BatchLoss
 from keras_dts.temperatures import Temperatures
 from keras_dts.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class UniversalLogitDistillation(LogitDistillation):
+class UniversalLogitDistillation(BatchLoss):
     """Compares sorted probabilities, so that vocabularies may differ (ULD).
 
     ```
@@ -51,15 +51,15 @@ class UniversalLogitDistillation(LogitDistillation):
     """
 
     same_classes = False
-    takes_coarse = False
+    accepts_top_k = False
 
-    def values(self, head: LogitPair, temperatures: Temperatures) -> Tensor:
+    def values(self, pair: LogitPair, temperatures: Temperatures) -> Tensor:
         """Returns the scaled distance of each example or token."""
         teacher, student = (
             ops.flip(ops.sort(ops.softmax(soften(logits, t)), axis=-1), -1)
             for logits, t in (
-                (head.teacher, temperatures.teacher),
-                (head.student, temperatures.student),
+                (pair.teacher, temperatures.teacher),
+                (pair.student, temperatures.student),
             )
         )
         width = max(teacher.shape[-1], student.shape[-1])

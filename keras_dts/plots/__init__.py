@@ -1,8 +1,8 @@
-"""Pictures: of a run, of methods side by side, of what models answer.
+"""Pictures of trainings, of compared methods and of models' outputs.
 
-Each function draws on a new figure, or on axes that it is given, and returns
-the axes. Text, axes and grid follow Matplotlib's settings, so that pictures
-drawn inside `matplotlib.style.context("dark_background")` are dark ones.
+Each function draws on a new figure, or on the given axes, and returns the axes.
+Text, axes and grid follow Matplotlib's settings: pictures drawn inside
+`matplotlib.style.context("dark_background")` are dark.
 """
 
 from keras_dts.plots.agreement import plot_agreement

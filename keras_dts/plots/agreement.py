@@ -1,4 +1,4 @@
-"""The picture of where a student and its teacher disagree."""
+"""The picture of a teacher's and a student's predictions."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def plot_agreement(
     from_logits: bool | str = "auto",
     ax: Any = None,
 ) -> Any:
-    """Draws which classes the teacher and the student choose.
+    """Draws the classes that a teacher and a student predict.
 
-    A row for each class that the teacher chooses and a column for each that
-    the student does, with the number of examples. What they agree on, on the
-    diagonal, stands back; where they disagree, a cell is the darker the more
-    examples it has. The title says on how many they agree, and, with labels,
-    who is right where they do not.
+    Each row is a class that the teacher predicts, each column one that the
+    student predicts, with the number of examples. The diagonal, where they
+    agree, is faint. A cell where they disagree is darker for more examples.
+    The title has the share of the examples on which they agree and, with
+    labels, which of the two is right on the other examples.
 
     Args:
         teacher: A classifier.
@@ -39,10 +39,10 @@ def plot_agreement(
         x: The inputs.
         y: `None`, or the labels: class indices, or one-hot.
         class_names: `None`, or a name for each class.
-        top: How many classes are shown at most: those with the most
-            disagreement, in their order.
-        from_logits: Whether the models answer with logits. `"auto"` finds it
-            out as `keras_dts.Distiller` does.
+        top: The highest number of classes that are shown: the classes with the
+            most disagreement, in the order of their indices.
+        from_logits: Whether the models' outputs are logits. `"auto"` detects
+            it as `keras_dts.Distiller` does.
         ax: `None` for a new figure, or a `matplotlib.axes.Axes`.
 
     Returns:
@@ -51,7 +51,7 @@ def plot_agreement(
     Raises:
         ImportError: If Matplotlib is missing.
         ValueError: If the models are no classifiers of the same classes, or
-            labels do not fit.
+            `y` does not fit the outputs.
 
     Example:
     >>> import keras
@@ -67,20 +67,20 @@ def plot_agreement(
     'they agree on 75.0 % of 4 examples'
     """
     check_count("top", top)
-    answers = [
+    outputs = [
         logits_of(name, model, x, from_logits)
         for name, model in (("teacher", teacher), ("student", student))
     ]
-    classes = answers[0].shape[-1]
-    if answers[1].shape[-1] != classes:
+    classes = outputs[0].shape[-1]
+    if outputs[1].shape[-1] != classes:
         raise ValueError(
-            "`student` must answer with the teacher's classes. Received: "
-            f"{answers[1].shape[-1]} classes, where the teacher has {classes}"
+            "`student` must have the teacher's classes. Received: "
+            f"{outputs[1].shape[-1]} classes, where the teacher has {classes}"
         )
-    theirs, ours = (logits.argmax(axis=-1) for logits in answers)
+    theirs, ours = (logits.argmax(axis=-1) for logits in outputs)
     counts = np.bincount(theirs * classes + ours, minlength=classes**2)
     counts = counts.reshape(classes, classes)
-    labels = None if y is None else indices(y, answers[0])
+    labels = None if y is None else indices(y, outputs[0])
     title = _title(theirs, ours, labels)
     names = names_of(classes, class_names)
     shown = _shown(counts, top)
@@ -113,14 +113,14 @@ def _title(theirs: Any, ours: Any, labels: Any) -> str:
 
 
 def _shown(counts: npt.NDArray[Any], top: int) -> npt.NDArray[Any]:
-    """Returns the classes with the most disagreement, in their order."""
+    """Returns the sorted indices of the classes that disagree most."""
     apart = _apart(counts)
     amount = apart.sum(axis=0) + apart.sum(axis=1)
     return np.sort(np.argsort(-amount, kind="stable")[:top])
 
 
 def _apart(counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Returns the counts without those on the diagonal."""
+    """Returns the counts with a diagonal of zeros."""
     return counts - np.diag(np.diag(counts))
 
 
@@ -133,7 +133,7 @@ def _draw(counts: npt.NDArray[Any], names: list[str], ax: Any) -> None:
         "disagreement", [colors.paper, colors.orange]
     )
     most = max(1, apart.max())
-    # By the root, so that a single example can be seen beside many.
+    # By the square root, so that one example is visible beside many.
     norm = PowerNorm(0.5, vmin=0, vmax=1.25 * most)
     image = ax.imshow(apart, cmap=shades, norm=norm)
     for row, column in np.argwhere(counts > 0):

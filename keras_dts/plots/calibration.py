@@ -1,4 +1,4 @@
-"""The picture of how far models can be believed."""
+"""The picture of models' calibration, and its error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keras_dts.utils import check_count
 
 
 class _Bins(NamedTuple):
-    """Examples by their confidence, without the bins that are empty."""
+    """The examples of each range of confidence that has examples."""
 
     confidence: npt.NDArray[Any]
     accuracy: npt.NDArray[Any]
@@ -25,11 +25,12 @@ class _Bins(NamedTuple):
 def expected_calibration_error(
     probabilities: Any, labels: Any, bins: int = 10
 ) -> float:
-    """Returns how far confidence and accuracy lie apart, on average.
+    """Returns the mean distance of confidence and accuracy.
 
-    Examples are sorted by the probability of the class that is chosen into
-    `bins` ranges of equal width from 0 to 1. The error is the mean over the
-    examples of `|accuracy - mean confidence|` of their range.
+    The confidence of an example is the probability of its most probable class.
+    The examples are sorted by confidence into `bins` ranges of equal width from
+    0 to 1. The error is the mean over the examples of
+    `|accuracy - mean confidence|` of their range.
 
     Args:
         probabilities: Shape `(examples, classes)`.
@@ -40,7 +41,8 @@ def expected_calibration_error(
         The error, from 0 to 1.
 
     Raises:
-        ValueError: If there is no range, or another number of labels.
+        ValueError: If `bins` is less than 1, or `labels` has another length
+            than `probabilities`.
 
     Example:
     >>> from keras_dts.plots import expected_calibration_error
@@ -63,22 +65,22 @@ def plot_calibration(
     from_logits: bool | str = "auto",
     ax: Any = None,
 ) -> Any:
-    """Draws how often models are right when they are how confident.
+    """Draws the accuracy of models over their confidence.
 
-    A curve for each model through the ranges of confidence that have
-    examples: the share of right answers over the mean probability of the
-    chosen class, both in %; larger marks stand for more examples. Above the
-    dotted line a model is right more often than it says, below it less. The
-    legend has the expected calibration error (ECE).
+    Each model has a curve through the ranges of confidence that have examples:
+    the accuracy over the mean probability of the most probable class, both in
+    %. Larger marks stand for more examples. Above the dotted line a model is
+    less confident than accurate, below it more. The legend has the expected
+    calibration error (ECE).
 
     Args:
-        models: A classifier, or a dictionary of up to six by name. All take
-            the same input.
+        models: A classifier, or a dictionary of up to six classifiers by name,
+            which take the same input.
         x: The inputs.
         y: The labels: class indices, or one-hot.
         bins: The number of ranges of confidence.
-        from_logits: Whether the models answer with logits. `"auto"` finds it
-            out as `keras_dts.Distiller` does.
+        from_logits: Whether the models' outputs are logits. `"auto"` detects
+            it as `keras_dts.Distiller` does.
         ax: `None` for a new figure, or a `matplotlib.axes.Axes`.
 
     Returns:
@@ -86,8 +88,8 @@ def plot_calibration(
 
     Raises:
         ImportError: If Matplotlib is missing.
-        ValueError: If there are no models or more than six, one is no
-            classifier, or labels do not fit.
+        ValueError: If there are no models or more than six, a model is no
+            classifier, or `y` does not fit the outputs.
 
     Example:
     >>> import keras
@@ -115,26 +117,7 @@ def plot_calibration(
     )
     for i, (name, model) in enumerate(models.items()):
         logits = logits_of("models", model, x, from_logits)
-        found = _binned(softmax(logits), y, bins)
-        look = colors.curve(i)
-        ax.plot(
-            100 * found.confidence,
-            100 * found.accuracy,
-            **look,
-            markersize=3,
-            linewidth=1.2,
-            label=f"{plain(name)}, ECE {100 * _error(found):.1f} %",
-        )
-        ax.scatter(
-            100 * found.confidence,
-            100 * found.accuracy,
-            s=20 + 400 * found.share,
-            color=look["color"],
-            marker=look["marker"],
-            alpha=0.35,
-            linewidth=0,
-            clip_on=False,
-        )
+        _draw(name, _binned(softmax(logits), y, bins), colors.curve(i), ax)
     ax.set_xlim(0, 102)
     ax.set_ylim(0, 102)
     ax.set_aspect("equal")
@@ -143,6 +126,27 @@ def plot_calibration(
     tidy(ax)
     legend(ax, "above", handlelength=3.0)
     return ax
+
+
+def _draw(name: str, bins: _Bins, look: dict[str, Any], ax: Any) -> None:
+    """Draws a model's curve, and a mark for each range."""
+    place = 100 * bins.confidence, 100 * bins.accuracy
+    ax.plot(
+        *place,
+        **look,
+        markersize=3,
+        linewidth=1.2,
+        label=f"{plain(name)}, ECE {100 * _error(bins):.1f} %",
+    )
+    ax.scatter(
+        *place,
+        s=20 + 400 * bins.share,
+        color=look["color"],
+        marker=look["marker"],
+        alpha=0.35,
+        linewidth=0,
+        clip_on=False,
+    )
 
 
 def _binned(probabilities: npt.NDArray[Any], labels: Any, bins: int) -> _Bins:

@@ -1,4 +1,4 @@
-"""What classifiers answer, for those who look at them."""
+"""The outputs, labels and class names of classifiers, for pictures."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ def logits_of(
     """Returns a model's logits, float64, shape `(batch, classes)`.
 
     Args:
-        name: The model's name among the arguments, for the message.
+        name: The name of the model's argument, for the error message.
         model: The model.
-        x: Its inputs.
-        from_logits: Whether it answers with logits, or `"auto"`.
+        x: The model's inputs.
+        from_logits: Whether the outputs are logits, or `"auto"`.
 
     Raises:
-        ValueError: If it does not answer with one row of classes.
+        ValueError: If the outputs are not of shape `(batch, classes)`.
     """
     if isinstance(model, Distiller):
-        model = model.student  # whose softmax, if any, can be found
+        model = model.student  # whose last activation can be detected
     outputs = keras.tree.flatten(model.predict(x, verbose=0))
     if len(outputs) != 1 or np.ndim(outputs[0]) != 2:
         shapes = [np.shape(output) for output in outputs]
         raise ValueError(
-            f"`{name}` must be a classifier that answers with one output of "
-            f"shape (batch, classes). Received: {model.name!r}, which answers "
-            f"with {shapes}"
+            f"`{name}` must be a classifier with one output of shape (batch, "
+            f"classes). Received: {model.name!r}, with outputs of shapes "
+            f"{shapes}"
         )
     is_logits = gives_logits(model, 0, from_logits)
     logits = to_logits(outputs[0], from_logits=is_logits)
@@ -44,7 +44,10 @@ def logits_of(
 
 
 def softmax(logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Returns the probabilities of logits, over the last axis."""
+    """Returns the probabilities of logits, over the last axis.
+
+    NumPy computes them in float64, which `keras.ops` on JAX does not have.
+    """
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities: npt.NDArray[Any] = powers / powers.sum(
         axis=-1, keepdims=True
@@ -52,30 +55,31 @@ def softmax(logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return probabilities
 
 
-def indices(y: Any, answers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def indices(y: Any, outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Returns labels as class indices, shape `(batch,)`.
 
     Args:
         y: The labels, as `fit` takes them.
-        answers: What they are the labels of, shape `(batch, classes)`.
+        outputs: The outputs that the labels belong to, shape
+            `(batch, classes)`.
 
     Raises:
-        ValueError: If they do not fit.
+        ValueError: If the labels do not fit the outputs.
     """
     y = np.asarray(y)
-    if len(y) != len(answers):
+    if len(y) != len(outputs):
         raise ValueError(
             "`y` must have a label for each example. Received: "
-            f"{len(y)} labels, {len(answers)} examples"
+            f"{len(y)} labels, {len(outputs)} examples"
         )
-    given, outputs = (
-        ops.convert_to_tensor(a, dtype="float32") for a in (y, answers)
+    given, logits = (
+        ops.convert_to_tensor(a, dtype="float32") for a in (y, outputs)
     )
-    labels, bad, _ = read_labels(given, outputs, ignore=None)
-    if np.any(ops.convert_to_numpy(bad)):
+    labels, bad, _ = read_labels(given, logits, ignore=None)
+    if bad is not None and np.any(ops.convert_to_numpy(bad)):
         raise ValueError(
             "The class indices in `y` must be at least 0 and less than the "
-            f"number of classes, {answers.shape[-1]}. Received: indices from "
+            f"number of classes, {outputs.shape[-1]}. Received: indices from "
             f"{y.min()} to {y.max()}"
         )
     read: npt.NDArray[Any] = ops.convert_to_numpy(labels)
@@ -86,7 +90,7 @@ def names_of(classes: int, class_names: Sequence[str] | None) -> list[str]:
     """Returns a name for each class.
 
     Raises:
-        ValueError: If there is another number of names.
+        ValueError: If the number of names is another one.
     """
     if class_names is None:
         return [str(i) for i in range(classes)]
@@ -99,5 +103,5 @@ def names_of(classes: int, class_names: Sequence[str] | None) -> list[str]:
 
 
 def plain(text: Any) -> str:
-    """Returns a user's text for Matplotlib, where `$` begins a formula."""
+    """Returns a text in which Matplotlib takes no `$` for a formula."""
     return str(text).replace("$", r"\$")

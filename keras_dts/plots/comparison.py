@@ -1,4 +1,4 @@
-"""The picture of methods side by side."""
+"""The picture of compared methods."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from keras_dts.results import Comparison
 
 
 def plot_comparison(comparison: Comparison, ax: Any = None) -> Any:
-    """Draws what each method came to, one below the other.
+    """Draws the results of compared methods, a row for each method.
 
-    A row for each method, in the order of the comparison: a dot for each
-    seed, a line at their mean, a band of one standard deviation to either
-    side, and the figures at the right. A dotted line goes down from the first
-    method's mean. A teacher that was measured is named below the axis.
+    The rows are in the order of the comparison. A row has a dot for each seed,
+    a line at the mean, a band of one standard deviation on either side, and the
+    numbers at the right. A dotted line marks the first method's mean in all
+    rows. The label of the axis has the teacher's result, if it was measured.
 
     Args:
-        comparison: What `keras_dts.compare` returned.
-        ax: `None` for a new figure, as high as the methods need, or a
-            `matplotlib.axes.Axes`. A new figure is not known to
+        comparison: The result of `keras_dts.compare`.
+        ax: `None` for a new figure, which is as high as the methods need, or a
+            `matplotlib.axes.Axes`. A new figure is not registered with
             `matplotlib.pyplot`: it needs no display and no closing.
 
     Returns:
@@ -59,7 +59,7 @@ def plot_comparison(comparison: Comparison, ax: Any = None) -> Any:
     ax.vlines(means, y - 0.3, y + 0.3, colors.ink, linewidth=1.8, label="mean")
     ax.scatter(
         [factor * value for row in rows for value in row.values],
-        # One below the other, since seeds may come to the same.
+        # One below the other, since seeds may have equal values.
         [place for i in y for place in i + _spread(len(rows[i].values))],
         s=30,
         color=colors.blue,
@@ -76,15 +76,15 @@ def plot_comparison(comparison: Comparison, ax: Any = None) -> Any:
 
 
 def _spread(seeds: int) -> npt.NDArray[Any]:
-    """Returns how far from the middle of its row each seed's dot lies."""
+    """Returns the distance of each seed's dot from the middle of its row."""
     return np.linspace(-0.18, 0.18, seeds) if seeds > 1 else np.zeros(1)
 
 
 def _lay_out(comparison: Comparison, ax: Any) -> None:
-    """Names the rows, writes their figures beside them, and the legend."""
+    """Writes the names of the rows, their numbers and the legend."""
     rows = comparison.rows
     for i, text in enumerate(comparison.texts(rows)):
-        # Right of the axes: x counts their width, y the rows.
+        # Right of the axes: x in units of their width, y in rows.
         place = (1.02, i)
         side = ax.get_yaxis_transform()
         ax.text(*place, text, va="center_baseline", transform=side)

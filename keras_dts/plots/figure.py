@@ -1,4 +1,4 @@
-"""What all pictures share: figures, colours, and how axes look."""
+"""Figures, axes, colours and legends of all pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from keras_dts.utils import require, require_matplotlib
 
-# Line styles tell curves apart without colour.
+# Line styles distinguish curves without colour.
 SOLID = "-"
 DOTTED = (0, (1, 1))
 DASHED = (0, (5, 1.5))
@@ -18,17 +18,17 @@ MARKERS = "osD^vP"
 class Palette(NamedTuple):
     """Colours for one background.
 
-    All but `ink`, `paper` and `faint` are of Okabe and Ito, which colour-blind
-    readers can tell apart.
+    Blue, green and orange are from the palette of Okabe and Ito, which
+    colour-blind readers can distinguish.
 
     Attributes:
-        ink: Of text.
-        paper: Of the background.
-        faint: Of what stands back.
-        blue: A colour.
-        green: A colour.
-        orange: A colour.
-        pale: A blue that text can be read on.
+        ink: The colour of text.
+        paper: The colour of the background.
+        faint: The colour of grids and other secondary elements.
+        blue: A colour of curves.
+        green: A colour of curves.
+        orange: A colour of curves.
+        pale: A blue on which text is legible.
     """
 
     ink: Any
@@ -50,7 +50,7 @@ class Palette(NamedTuple):
 
 
 def palette() -> Palette:
-    """Returns the colours that go with Matplotlib's settings."""
+    """Returns the colours for the background of Matplotlib's settings."""
     ink = _setting("text.color")
     paper = _setting("axes.facecolor", "figure.facecolor")
     faint = tuple(0.5 * a + 0.5 * b for a, b in zip(ink, paper, strict=True))
@@ -64,7 +64,7 @@ def palette() -> Palette:
 
 
 def _setting(*names: str) -> Any:
-    """Returns the first of Matplotlib's settings that can be seen, or white."""
+    """Returns the first of some settings that is not clear, or white."""
     mpl, colors = require(
         "plots", "Pictures", "matplotlib", "matplotlib.colors"
     )
@@ -76,10 +76,10 @@ def _setting(*names: str) -> Any:
 
 
 def legible(on: Any) -> Any:
-    """Returns `ink` or `paper`, whichever can be read better.
+    """Returns `ink` or `paper`, whichever has more contrast.
 
     Args:
-        on: The colour behind it: red, green and blue, from 0 to 1.
+        on: The colour behind the text: red, green and blue, from 0 to 1.
     """
     colors = palette()
     return max((colors.ink, colors.paper), key=lambda c: _contrast(c, on))
@@ -100,11 +100,11 @@ def _luminance(color: Any) -> float:
 
 
 def new_axes(width: float, height: float, ax: Any = None) -> Any:
-    """Returns axes on a new figure, or those that were given.
+    """Returns the given axes, or axes on a new figure.
 
     Args:
         width: The figure's width in inches.
-        height: Its height in inches.
+        height: The figure's height in inches.
         ax: `None`, or the axes to return.
     """
     figure_class = require_matplotlib()
@@ -115,12 +115,12 @@ def new_axes(width: float, height: float, ax: Any = None) -> Any:
 
 
 def legend(ax: Any, place: str, **options: Any) -> None:
-    """Writes the legend where no curve can be.
+    """Draws the legend outside of the axes.
 
     Args:
         ax: The axes.
         place: `"beside"` the axes, or `"above"` them.
-        **options: As for Matplotlib's `legend`.
+        **options: Other arguments of Matplotlib's `legend`.
     """
     corner, anchor = {
         "beside": ("upper left", (1.01, 1.0)),
@@ -131,12 +131,12 @@ def legend(ax: Any, place: str, **options: Any) -> None:
 
 
 def tidy(ax: Any, axis: str = "both", *, left: bool = True) -> None:
-    """Draws a faint grid behind, and leaves out the frame.
+    """Draws a faint grid behind the curves, and removes the frame.
 
     Args:
         ax: The axes.
-        axis: Which lines the grid has: `"x"`, `"y"` or `"both"`.
-        left: Whether to keep the line at the left.
+        axis: The lines of the grid: `"x"`, `"y"` or `"both"`.
+        left: Whether to keep the left side of the frame.
     """
     colors = palette()
     ax.grid(axis=axis, color=colors.faint, alpha=0.3, linewidth=0.8)

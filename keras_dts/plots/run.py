@@ -1,4 +1,4 @@
-"""The picture of a training run."""
+"""The picture of a training."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from keras_dts.plots.figure import (
     SOLID,
     legend,
     palette,
-    require_matplotlib,
     tidy,
 )
+from keras_dts.utils import require_matplotlib
 
 
 class _Curve(NamedTuple):
@@ -73,20 +73,19 @@ _PANELS = (
 def plot_run(
     history: keras.callbacks.History | dict[str, Any], ax: Any = None
 ) -> npt.NDArray[Any]:
-    """Draws how temperature, gap, losses and accuracy moved over the epochs.
+    """Draws temperature, gap, losses and accuracy over the epochs.
 
-    One panel for each of these that the history holds, in this order, one
-    above the other over one axis of epochs: the temperature; the gap, in
-    nats, above 0 while the student is behind its teacher; the losses, in
-    nats, the distillation loss with its factor, such as T², on a logarithmic
-    axis where they differ by more than a factor of 10; the accuracy, in %.
-    Epochs count from 1, and each value is the epoch's mean. Values that are
-    NaN are left out.
+    Each quantity in the history has a panel. From the top: the temperature; the
+    gap in nats, which is above 0 while the student is behind its teacher; the
+    losses in nats, where the distillation loss includes its factor, such as T²;
+    the accuracy in %. The axis of the losses is logarithmic if they differ by
+    more than a factor of 10. Epochs count from 1. A value is the mean of its
+    epoch. NaNs are left out.
 
     Args:
-        history: What `fit` returned, or its `history` dictionary.
+        history: The `History` that `fit` returned, or its dictionary.
         ax: `None` for a new figure, or a `matplotlib.axes.Axes` for each
-            panel, from the top. A new figure is not known to
+            panel, from the top. A new figure is not registered with
             `matplotlib.pyplot`: it needs no display and no closing.
 
     Returns:
@@ -108,15 +107,14 @@ def plot_run(
     """
     figure_class = require_matplotlib()
     epochs, values = _read(history)
-    panels = [
-        found for panel in _PANELS if (found := _held(panel, values)).curves
-    ]
+    panels = [_select(panel, values) for panel in _PANELS]
+    panels = [panel for panel in panels if panel.curves]
     if not panels:
         raise ValueError(
             "`history` must hold a temperature, a gap, a loss or an accuracy "
             f"for at least one epoch. Received: {sorted(values)}"
         )
-    axes = _new_axes(figure_class, panels) if ax is None else _listed(ax)
+    axes = _new_axes(figure_class, panels) if ax is None else _as_array(ax)
     if len(axes) != len(panels):
         raise ValueError(
             f"`ax` must have one axes for each of the {len(panels)} panels "
@@ -131,7 +129,7 @@ def plot_run(
 def _read(
     history: keras.callbacks.History | dict[str, Any],
 ) -> tuple[list[int] | None, dict[str, Any]]:
-    """Returns the epochs, where the history knows them, and the values."""
+    """Returns the epochs, or `None` for a dictionary, and the values."""
     if isinstance(history, keras.callbacks.History):
         return [epoch + 1 for epoch in history.epoch], history.history
     if isinstance(history, dict):
@@ -142,8 +140,8 @@ def _read(
     )
 
 
-def _held(panel: _Panel, values: dict[str, Any]) -> _Panel:
-    """Returns the panel with those of its curves that the history holds."""
+def _select(panel: _Panel, values: dict[str, Any]) -> _Panel:
+    """Returns the panel with the curves that the history holds."""
     curves = (
         curve for curve in panel.curves if len(values.get(curve.name, ()))
     )
@@ -161,15 +159,15 @@ def _new_axes(figure_class: Any, panels: list[_Panel]) -> npt.NDArray[Any]:
     return axes
 
 
-def _listed(ax: Any) -> npt.NDArray[Any]:
-    listed: npt.NDArray[Any] = np.array(
+def _as_array(ax: Any) -> npt.NDArray[Any]:
+    axes: npt.NDArray[Any] = np.array(
         list(ax) if isinstance(ax, Iterable) else [ax], dtype=object
     ).ravel()
-    return listed
+    return axes
 
 
 def _spans_decades(panel: _Panel, values: dict[str, Any]) -> bool:
-    """Whether the curves are positive and differ by a factor above 10."""
+    """Returns whether all values are positive, some 10 times others."""
     drawn = np.concatenate([values[curve.name] for curve in panel.curves])
     drawn = drawn[~np.isnan(drawn)]
     if len(drawn) == 0:

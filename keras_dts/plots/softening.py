@@ -1,4 +1,4 @@
-"""The picture of what a temperature does to a teacher's answer."""
+"""The picture of a teacher's probabilities at several temperatures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras_dts.plots.classifiers import logits_of, names_of, softmax
 from keras_dts.plots.figure import MARKERS, legend, new_axes, palette, tidy
 from keras_dts.utils import check_count, check_number
 
-# The axis ends here, in %: less is no lesson for a student.
+# The end of the axis in %: a student learns nothing from less.
 _LEAST = 0.001
 
 
@@ -26,22 +26,22 @@ def plot_softening(
     from_logits: bool | str = "auto",
     ax: Any = None,
 ) -> Any:
-    """Draws what temperatures make of a teacher's answer to one example.
+    """Draws a teacher's probabilities of one example at several temperatures.
 
-    A curve for each temperature over the classes, the most probable first:
-    the softmax of the logits divided by the temperature, in %, on a
-    logarithmic axis down to 0.001 %. At a high temperature the curve lies
-    flat, and the student is told about all classes; at a low one it falls
+    Each temperature has a curve over the classes, the most probable first: the
+    softmax of the logits divided by the temperature, in %, on a logarithmic
+    axis down to 0.001 %. At a high temperature the curve is flat, and all
+    classes contribute to the distillation loss. At a low temperature it falls
     steeply.
 
     Args:
         teacher: A classifier.
-        x: Its input; the first example is drawn.
+        x: The teacher's input; the first example is drawn.
         temperatures: One to six temperatures.
         class_names: `None`, or a name for each class.
-        top: How many classes are shown at most.
-        from_logits: Whether the teacher answers with logits. `"auto"` finds
-            it out as `keras_dts.Distiller` does.
+        top: The highest number of classes that are shown.
+        from_logits: Whether the teacher's outputs are logits. `"auto"` detects
+            it as `keras_dts.Distiller` does.
         ax: `None` for a new figure, or a `matplotlib.axes.Axes`.
 
     Returns:
@@ -75,7 +75,7 @@ def plot_softening(
         check_number("temperatures", temperature, above=0.0)
     check_count("top", top)
     ax = new_axes(7.0, 3.6, ax)
-    # Of other forms than arrays, such as lists of strings, all are asked.
+    # Other forms than arrays, such as lists of strings, are not sliced.
     first = x[:1] if isinstance(x, np.ndarray) else x
     logits = logits_of("teacher", teacher, first, from_logits)[0]
     order = np.argsort(-logits, kind="stable")[:top]

@@ -4,13 +4,14 @@ from keras_dts.temperatures.annealed import AnnealedTeacher
 from keras_dts.temperatures.auto import AutoTemperature
 from keras_dts.temperatures.base import Temperature, Temperatures
 from keras_dts.temperatures.consistent import ConsistentTemperature
-from keras_dts.temperatures.convert import to_policy as to_policy
+from keras_dts.temperatures.convert import (
+    DEFAULT_TEMPERATURE as DEFAULT_TEMPERATURE,
+    to_policy as to_policy,
+)
 from keras_dts.temperatures.curriculum import CurriculumTemperature
 from keras_dts.temperatures.difficulty import TokenDifficultyTemperature
 from keras_dts.temperatures.dynamic import (
     DynamicTemperature,
-)
-from keras_dts.temperatures.dynamic import (
     check_bounds as check_bounds,
 )
 from keras_dts.temperatures.focus import TokenFocus

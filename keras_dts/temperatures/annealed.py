@@ -7,8 +7,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.logits import LogitPair
-from keras_dts.temperatures.base import Temperature, Temperatures, add_scalar
+from keras_dts.logits import BatchLogits
+from keras_dts.temperatures.base import (
+    Temperature,
+    TemperatureFunction,
+    Temperatures,
+    add_scalar,
+)
 from keras_dts.utils import check_number
 
 
@@ -60,10 +65,11 @@ class AnnealedTeacher(Temperature):
         level = epoch // (self.epochs // self.levels) + 1
         self.level.assign(min(level, self.levels))
 
-    def of(self, head: LogitPair, *, training: bool) -> Temperatures:
-        """Returns the temperatures for one output."""
+    def snapshot(self, batch: BatchLogits) -> TemperatureFunction:
+        """Returns a function that gives every output the level's."""
         one = ops.ones((), dtype=self.compute_dtype)
-        return Temperatures(self.levels / self.level.value, one, one)
+        level = Temperatures(self.levels / self.level.value, one, one)
+        return lambda pair: level
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -7,8 +7,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.logits import LogitPair, standard_deviation
-from keras_dts.temperatures.base import Temperature, Temperatures, add_scalar
+from keras_dts.logits import BatchLogits, LogitPair, standard_deviation
+from keras_dts.temperatures.base import (
+    Temperature,
+    TemperatureFunction,
+    add_scalar,
+    constant,
+)
 from keras_dts.types import Tensor
 
 # The shares of the old moving means in the new ones.
@@ -54,37 +59,22 @@ class AutoTemperature(Temperature):
     9.0
     """
 
+    per_entry = True
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.disagreement = add_scalar(self, "disagreement", 1.0)
         self.spread = add_scalar(self, "spread", 1.0)
         self.observed = add_scalar(self, "observed", 0.0)
 
-    def heads(
-        self, heads: list[LogitPair], *, training: bool
-    ) -> list[Temperatures]:
-        """ModelOutputs every output with the one temperature.
-
-        The means of the outputs' disagreements and spreads drive it.
-        """
-        if training:
-            self._watch(heads)
-        room = ops.maximum(self.spread.value, 1.0) - 1.0
-        warmth = 1.0 - self.disagreement / _NEAR
-        now = 1.0 + room * ops.clip(warmth, 0.0, 1.0)
-        return [Temperatures(now, now, now * now)] * len(heads)
-
-    def _watch(self, heads: list[LogitPair]) -> None:
-        """Moves the means."""
-        disagreement = sum(_disagreement(head) for head in heads) / len(heads)
-        spread = sum(
-            h.mean(standard_deviation(h.teacher)) for h in heads
-        ) / len(heads)
-        # A batch in which nothing counts, or that is broken, tells nothing.
-        counts = sum(ops.sum(ops.cast(h.counted, "int32")) for h in heads)
-        sums = sum(h.mean(ops.sum(h.teacher + h.student, -1)) for h in heads)
-        finite = ops.isfinite(sums + spread)
-        usable = ops.logical_and(ops.greater(counts, 0), finite)
+    def begin_step(self, batch: BatchLogits) -> None:
+        """Moves the means, by the means of the outputs."""
+        disagreement, spread, total, counted = batch.means(
+            _disagreement, _spread, _total, _one
+        )
+        # A batch in which no entry counts, or that is broken, moves nothing.
+        finite = ops.isfinite(total + spread)
+        usable = ops.logical_and(ops.greater(counted, 0), finite)
         first = ops.equal(self.observed, 0.0)
         for variable, value, momentum in (
             (self.disagreement, disagreement, _DISAGREEMENT_MOMENTUM),
@@ -95,9 +85,33 @@ class AutoTemperature(Temperature):
             variable.assign(ops.where(usable, moved, variable.value))
         self.observed.assign(self.observed + ops.cast(usable, self.dtype))
 
+    def snapshot(self, batch: BatchLogits) -> TemperatureFunction:
+        """Returns a function that gives every output the one temperature."""
+        return constant(self.current())
 
-def _disagreement(head: LogitPair) -> Tensor:
-    """Returns the share of entries whose most probable classes differ."""
-    head.check_same_classes("AutoTemperature")
-    differ = ops.not_equal(*(ops.argmax(x, axis=-1) for x in head.ranked))
-    return head.mean(ops.cast(differ, head.teacher.dtype))
+    def current(self) -> Tensor:
+        """Computes the temperature from the means, a scalar."""
+        room = ops.maximum(self.spread.value, 1.0) - 1.0
+        warmth = 1.0 - self.disagreement / _NEAR
+        return 1.0 + room * ops.clip(warmth, 0.0, 1.0)
+
+
+def _disagreement(pair: LogitPair) -> Tensor:
+    """Returns 1 where the most probable classes differ, else 0."""
+    pair.check_same_classes("AutoTemperature")
+    differ = ops.not_equal(
+        *(ops.argmax(logits, axis=-1) for logits in pair.argmax_logits)
+    )
+    return ops.cast(differ, pair.teacher.dtype)
+
+
+def _spread(pair: LogitPair) -> Tensor:
+    return standard_deviation(pair.teacher)
+
+
+def _total(pair: LogitPair) -> Tensor:
+    return ops.sum(pair.teacher + pair.student, axis=-1)
+
+
+def _one(pair: LogitPair) -> Tensor:
+    return ops.ones_like(pair.teacher[..., 0])

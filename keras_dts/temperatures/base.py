@@ -1,4 +1,4 @@
-"""What every temperature policy promises."""
+"""The protocol of temperature policies."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 
-from keras_dts.logits import LogitPair
+from keras_dts.logits import BatchLogits, LogitPair, WholeBatch
 from keras_dts.types import Tensor
-from keras_dts.utils import deserialized, loss_dtype
+from keras_dts.utils import deserialize, loss_dtype
 
 if TYPE_CHECKING:
     from keras_dts.temperatures.dynamic import DynamicTemperature
 
-# The lowest temperature that a rule may arrive at, in its own words or by
-# logits that are all equal.
+# Lower bound of every computed temperature, so that nothing divides by zero.
 FLOOR = 1e-3
 
 
 class Temperatures(NamedTuple):
-    """What a policy answers for one output.
+    """The temperatures of one output.
 
     Each is a scalar, or one value per example or token, shape
     `(batch, ...)`.
@@ -38,13 +37,24 @@ class Temperatures(NamedTuple):
     scale: Tensor
 
 
-class Temperature(keras.layers.Layer):
-    """The temperature a distillation loss softens its logits with.
+# From the logits of one output to its temperatures.
+TemperatureFunction = Callable[[LogitPair], Temperatures]
 
-    Abstract. A policy is a layer, so that what it remembers is saved, and is
-    seen by every backend. It implements `heads`, or only `of` where each
-    output is answered by itself. With `training=False` nothing changes.
+
+class Temperature(keras.layers.Layer):
+    """The temperature that a distillation loss softens its logits with.
+
+    Abstract. A policy is a layer, so that its state is saved, and every
+    backend sees it. A policy without a state implements `temperatures`. One
+    with a state reads it there too, and moves it in `begin_step` or
+    `end_step`. In each training step a distiller calls `begin_step`,
+    `snapshot`, `end_step` and `observe`, in this order and once each; for
+    inference it calls `snapshot` alone, so that inference changes nothing.
     """
+
+    # Whether the temperatures of an entry depend on that entry alone, beside
+    # the policy's state. Only then can a batch be cut into chunks.
+    per_entry = False
 
     def __init__(self, **kwargs: Any) -> None:
         # Temperatures multiply float32 logits, whatever the models' policy.
@@ -80,77 +90,81 @@ class Temperature(keras.layers.Layer):
         Returns:
             `Temperatures(teacher, student, scale)`.
         """
-        head = LogitPair.of_logits(teacher_logits, student_logits, labels, mask)
-        return self.heads([head], training=bool(training))[0]
+        pair = LogitPair.of_logits(teacher_logits, student_logits, labels, mask)
+        batch = WholeBatch([pair])
+        if training:
+            self.begin_step(batch)
+        temperatures = self.snapshot(batch)(pair)
+        if training:
+            self.end_step(batch)
+        return temperatures
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         """Returns nothing: temperatures have no mask."""
 
-    def heads(
-        self, heads: list[LogitPair], *, training: bool
-    ) -> list[Temperatures]:
-        """Returns the temperatures for all outputs of one step.
+    def temperatures(self, pair: LogitPair) -> Temperatures:
+        """Returns the temperatures of one output; changes nothing.
 
-        Called once in each training step, also for models with several
-        outputs, so that a policy with a state advances by one step.
-        """
-        return [self.of(head, training=training) for head in heads]
-
-    def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
-        """Called by `keras_dts.Distiller.fit` when an epoch begins.
+        Subclasses implement this, or `snapshot`.
 
         Args:
-            epoch: The epoch, counted from 0.
-            epochs: How many the training has.
-            steps: How many steps an epoch has, or `None` if nobody knows.
+            pair: The logits of the output, whole or a chunk of them.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must implement `temperatures`."
+        )
+
+    def snapshot(self, batch: BatchLogits) -> TemperatureFunction:
+        """Returns a function that computes the temperatures of this step.
+
+        A policy that reads variables, or compares the entries of a batch,
+        does so here, once: a variable that is read chunk by chunk may be read
+        again for the gradient, after it has moved.
+
+        Args:
+            batch: The logits of the step.
+        """
+        del batch
+        return self.temperatures
+
+    def begin_step(self, batch: BatchLogits) -> None:
+        """Moves the state before a training step uses it.
+
+        Args:
+            batch: The logits of the step.
+        """
+
+    def end_step(self, batch: BatchLogits) -> None:
+        """Moves the state after a training step has used it.
+
+        Args:
+            batch: The logits of the step.
         """
 
     def observe(self, loss: Tensor) -> None:
-        """Called in each training step with the loss that was softened.
+        """Takes the loss that a training step softened by this policy.
 
         Args:
-            loss: The mean of the losses that used these temperatures, a
-                scalar.
+            loss: The sum of the losses that used these temperatures, each a
+                mean over the batch, a scalar.
         """
 
-    # Whether each entry's answer depends on its own logits and labels alone.
-    entry_by_entry = False
+    def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
+        """Begins an epoch; `keras_dts.Distiller.fit` calls it.
+
+        Args:
+            epoch: The epoch, counted from 0.
+            epochs: How many epochs the training has.
+            steps: How many steps an epoch has, or `None` if it is not known.
+        """
 
     @property
-    def in_parts(self) -> bool:
-        """Whether a batch can be asked for in parts.
+    def chunkable(self) -> bool:
+        """Whether the logits of a batch may come in chunks."""
+        return self.per_entry
 
-        That is, whether each entry's answer depends on nothing of the batch
-        but that entry's logits and labels, and the gap. Where it does,
-        `begin_step` and `end_step` stand for `heads`.
-        """
-        return self.entry_by_entry
-
-    def begin_step(
-        self, gap: Callable[[], Tensor]
-    ) -> Callable[[LogitPair], Temperatures]:
-        """Begins a training step whose batch comes in parts.
-
-        Each part is answered as if it were the batch.
-
-        Args:
-            gap: Measures the batch's gap, for which it runs over all parts:
-                called only if the answers depend on it.
-
-        Returns:
-            What answers each part.
-        """
-        return lambda head: self.of(head, training=True)
-
-    def end_step(self, gap: Tensor) -> None:
-        """Ends a training step whose batch came in parts.
-
-        Args:
-            gap: The batch's gap.
-        """
-
-    def driven(self) -> DynamicTemperature | None:
-        """Returns the `DynamicTemperature` in this policy, for `DTS`."""
+    def dynamic_temperature(self) -> DynamicTemperature | None:
+        """Returns the `DynamicTemperature` in this policy that `DTS` moves."""
         return None
 
     def get_config(self) -> dict[str, Any]:
@@ -161,22 +175,26 @@ class Temperature(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Temperature:
         """Makes the policy that `get_config` described."""
-        return cls(**deserialized(config))
+        return cls(**deserialize(config))
 
-    def of(self, head: LogitPair, *, training: bool) -> Temperatures:
-        """Returns the temperatures for one output. Subclasses write this."""
-        raise NotImplementedError(
-            f"{type(self).__name__} must implement `of` or `heads`."
-        )
+
+def constant(temperature: Tensor) -> TemperatureFunction:
+    """Returns a function that gives every output the same temperature.
+
+    Args:
+        temperature: A scalar, for both models; the scale is its square.
+    """
+    same = Temperatures(temperature, temperature, temperature * temperature)
+    return lambda pair: same
 
 
 def add_scalar(layer: keras.layers.Layer, name: str, value: float) -> Any:
-    """Gives a layer a number to remember, which is saved and not trained.
+    """Adds a scalar weight to a layer, which is saved and not trained.
 
     Args:
         layer: The layer.
-        name: The number's name.
-        value: What it is at first.
+        name: The weight's name.
+        value: Its first value.
 
     Returns:
         The variable, a scalar.

@@ -56,7 +56,7 @@ class ConsistentTemperature(Temperature):
         Knowledge Distillation, arXiv 2605.20357, 2026.
     """
 
-    entry_by_entry = True
+    per_entry = True
 
     def __init__(
         self, ratio: float = 3.0, weighted: bool = True, **kwargs: Any
@@ -66,16 +66,16 @@ class ConsistentTemperature(Temperature):
         self.ratio = ratio
         self.weighted = weighted
 
-    def of(self, head: LogitPair, *, training: bool) -> Temperatures:
-        """Returns the temperatures for one output."""
-        head.check_same_classes("ConsistentTemperature")
-        teacher = self._temperature(head.teacher)
-        student = self._temperature(head.student)
+    def temperatures(self, pair: LogitPair) -> Temperatures:
+        """Returns the temperatures of one output."""
+        pair.check_same_classes("ConsistentTemperature")
+        teacher = self._temperature(pair.teacher)
+        student = self._temperature(pair.student)
         scale = teacher * ops.stop_gradient(student)
         if self.weighted:
-            fixed = ops.stop_gradient(head.student)
-            confidence = ops.max(ops.softmax(head.teacher, axis=-1), axis=-1)
-            hit = ops.sum(_target(head) * ops.softmax(fixed, axis=-1), axis=-1)
+            fixed = ops.stop_gradient(pair.student)
+            confidence = ops.max(ops.softmax(pair.teacher, axis=-1), axis=-1)
+            hit = ops.sum(_target(pair) * ops.softmax(fixed, axis=-1), axis=-1)
             scale = scale * confidence * (1.0 - hit)
         return Temperatures(teacher, student, scale)
 
@@ -92,10 +92,10 @@ class ConsistentTemperature(Temperature):
         }
 
 
-def _target(head: LogitPair) -> Tensor:
+def _target(pair: LogitPair) -> Tensor:
     """Returns the labels as probabilities, or the teacher's first choice."""
-    if head.labels is not None and not head.has_class_indices:
-        return head.labels
-    first = ops.argmax(head.teacher, axis=-1)
-    indices = head.labels if head.has_class_indices else first
-    return ops.one_hot(indices, head.teacher.shape[-1], dtype=loss_dtype())
+    if pair.labels is not None and not pair.has_class_indices:
+        return pair.labels
+    first = ops.argmax(pair.teacher, axis=-1)
+    indices = pair.labels if pair.has_class_indices else first
+    return ops.one_hot(indices, pair.teacher.shape[-1], dtype=loss_dtype())

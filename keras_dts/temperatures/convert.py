@@ -8,6 +8,9 @@ from keras_dts.temperatures.dynamic import DynamicTemperature
 from keras_dts.temperatures.scheduled import ScheduledTemperature
 from keras_dts.utils import Schedule, check_number
 
+# What a loss and a distiller soften with when nothing else is given.
+DEFAULT_TEMPERATURE = 4.0
+
 
 def to_policy(
     temperature: float | str | Schedule | Temperature,

@@ -102,18 +102,18 @@ class CurriculumTemperature(Temperature):
         share = min((epoch + 1) / self.epochs, 1.0)
         self.strength.assign(0.5 * (1.0 - math.cos(math.pi * share)))
 
-    def of(self, head: LogitPair, *, training: bool) -> Temperatures:
-        """Returns the temperatures for one output."""
-        learned = self.start + self.end * ops.sigmoid(self._theta(head))
+    def temperatures(self, pair: LogitPair) -> Temperatures:
+        """Returns the temperatures of one output."""
+        learned = self.start + self.end * ops.sigmoid(self._theta(pair))
         fixed = ops.stop_gradient(learned)
         # Its value is `learned`, its gradient is reversed.
         temperature = fixed - self.strength * (learned - fixed)
         return Temperatures(temperature, temperature, temperature**2)
 
-    def _theta(self, head: LogitPair) -> Tensor:
+    def _theta(self, pair: LogitPair) -> Tensor:
         if not self.instance:
             return self.theta.value
-        both = [head.teacher, ops.stop_gradient(head.student)]
+        both = [pair.teacher, ops.stop_gradient(pair.student)]
         inputs = ops.concatenate(both, axis=-1)
         hidden, last = self.network
         wanted = hidden.kernel.shape[0]

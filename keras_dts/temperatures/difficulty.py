@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_dts.logits import LogitPair
-from keras_dts.temperatures.base import FLOOR, Temperature, Temperatures
-from keras_dts.temperatures.based import BasedTemperature
+from keras_dts.logits import BatchLogits, LogitPair
+from keras_dts.temperatures.base import (
+    FLOOR,
+    Temperature,
+    TemperatureFunction,
+    Temperatures,
+)
 from keras_dts.temperatures.focus import TokenFocus
+from keras_dts.temperatures.wrapper import TemperatureWrapper
 from keras_dts.types import Tensor
 from keras_dts.utils import Schedule, check_number
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class TokenDifficultyTemperature(BasedTemperature):
+class TokenDifficultyTemperature(TemperatureWrapper):
     """Sharpens hard tokens and softens easy ones (AdaKD's IDTS).
 
     ```
@@ -74,23 +80,48 @@ class TokenDifficultyTemperature(BasedTemperature):
         self.strength = strength
         self.focus = focus
 
-    def around(self, head: LogitPair, base: Tensor) -> Temperatures:
-        """Returns the temperatures for one output."""
-        head.check_same_classes("TokenDifficultyTemperature")
-        difficulty = hellinger(head.teacher, ops.stop_gradient(head.student))
-        chosen, share = head.counted, 1.0
+    @property
+    def per_entry(self) -> bool:  # type: ignore[override]
+        """Whether an entry is compared with the median alone: no focus."""
+        return self.focus is None
+
+    def snapshot(self, batch: BatchLogits) -> TemperatureFunction:
+        """Returns a function that compares an entry with the whole batch."""
+        base = self.base.snapshot(batch)
+        rules = {
+            output: self._rule(*columns)
+            for output, columns in batch.columns(
+                _difficulty, lambda pair: pair.counted
+            ).items()
+        }
+        return lambda pair: rules[pair.output](pair, base(pair).student)
+
+    def _rule(
+        self, difficulty: Tensor, counted: Tensor
+    ) -> Callable[[LogitPair, Tensor], Temperatures]:
+        """Returns the temperatures as a function of an entry and the base's.
+
+        Args:
+            difficulty: The batch's, shape `(batch, ...)`.
+            counted: Which entries count, of the same shape.
+        """
+        counted = ops.cast(counted, "bool")
+        chosen, share = counted, 1.0
         if self.focus is not None:
-            chosen, share = self.focus.choose(difficulty, head.counted)
-        squares = difficulty**2, _lower_median(difficulty, chosen) ** 2
-        total = squares[0] + squares[1]
-        safe = ops.where(ops.greater(total, 0.0), total, 1.0)
-        # tanh(log r) = (r² - 1) / (r² + 1), without a division by 0.
-        hardness = (squares[0] - squares[1]) / safe
-        temperature = base * ops.exp(-self.strength * hardness)
-        temperature = ops.maximum(temperature, FLOOR)
-        # The mean over all tokens becomes that over the chosen ones.
-        scale = temperature**2 * ops.cast(chosen, temperature.dtype) / share
-        return Temperatures(temperature, temperature, scale)
+            chosen, share = self.focus.choose(difficulty, counted)
+        square = _lower_median(difficulty, chosen) ** 2
+
+        def temperatures(pair: LogitPair, base: Tensor) -> Temperatures:
+            hardness = _hardness(_difficulty(pair) ** 2, square)
+            temperature = base * ops.exp(-self.strength * hardness)
+            temperature = ops.maximum(temperature, FLOOR)
+            # The mean over all tokens becomes that over the chosen ones.
+            used = pair.counted if self.focus is None else chosen
+            used = ops.cast(used, temperature.dtype)
+            scale = temperature**2 * used / share
+            return Temperatures(temperature, temperature, scale)
+
+        return temperatures
 
     def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
         """Tells the base and the focus."""
@@ -112,6 +143,19 @@ class TokenDifficultyTemperature(BasedTemperature):
             "focus": self.focus
             and keras.saving.serialize_keras_object(self.focus),
         }
+
+
+def _difficulty(pair: LogitPair) -> Tensor:
+    """Computes how far apart both models are, shape `(batch, ...)`."""
+    pair.check_same_classes("TokenDifficultyTemperature")
+    return hellinger(pair.teacher, ops.stop_gradient(pair.student))
+
+
+def _hardness(square: Tensor, median_square: Tensor) -> Tensor:
+    """Computes `tanh(log r) = (r² - 1) / (r² + 1)` without dividing by 0."""
+    total = square + median_square
+    safe = ops.where(ops.greater(total, 0.0), total, 1.0)
+    return (square - median_square) / safe
 
 
 def hellinger(teacher: Tensor, student: Tensor) -> Tensor:

@@ -3,49 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_dts.logits import LogitPair
+from keras_dts.backend import runs_eagerly
+from keras_dts.logits import BatchLogits
 from keras_dts.temperatures.auto import AutoTemperature
-from keras_dts.temperatures.base import Temperature, Temperatures, add_scalar
+from keras_dts.temperatures.base import (
+    Temperature,
+    TemperatureFunction,
+    add_scalar,
+    constant,
+)
+from keras_dts.temperatures.gap_scale import GAP_SCALES
 from keras_dts.types import Tensor
-from keras_dts.utils import check_choice, check_number, loss_dtype
-
-
-def no_scale(gap: Tensor) -> Tensor:
-    """Ignores the gap: the temperature is the cosine alone."""
-    return ops.ones_like(gap)
-
-
-def reference_scale(gap: Tensor) -> Tensor:
-    """Scales as published: `g / (g - 1)` above 1 nat, 1.35 where that is > 2.
-
-    It is 1 for gaps up to 1, and jumps at gaps of 1 and 2.
-    """
-    behind = ops.greater(gap, 1.0)
-    # Where the gap is 1 or less the quotient is not used; 2 keeps it finite.
-    safe = ops.where(behind, gap, 2.0)
-    ratio = safe / (safe - 1.0)
-    ratio = ops.where(ops.greater(ratio, 2.0), 1.35, ratio)
-    return ops.where(behind, ratio, 1.0)
-
-
-def smooth_scale(gap: Tensor) -> Tensor:
-    """Scales by `1 + g / (1 + g)`, continuous and never decreasing."""
-    gap = ops.maximum(gap, 0.0)
-    return 1.0 + gap / (1.0 + gap)
-
-
-_SCALES: dict[str | None, Callable[[Tensor], Tensor]] = {
-    None: no_scale,
-    "reference": reference_scale,
-    "smooth": smooth_scale,
-}
+from keras_dts.utils import check_choice, check_number
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -104,6 +79,8 @@ class DynamicTemperature(Temperature):
         Distillation, arXiv 2511.13767, 2025.
     """
 
+    per_entry = True
+
     def __init__(
         self,
         initial: float | str = 4.0,
@@ -129,7 +106,7 @@ class DynamicTemperature(Temperature):
         check_bounds(start, minimum, maximum)
         check_number("curve", curve, above=0.0)
         check_number("momentum", momentum, low=0.0, below=1.0)
-        check_choice("gap_scale", gap_scale, list(_SCALES))
+        check_choice("gap_scale", gap_scale, list(GAP_SCALES))
         check_choice("update", update, ["before", "after"])
         check_choice("granularity", granularity, ["epoch", "step"])
         self.momentum = momentum
@@ -144,8 +121,10 @@ class DynamicTemperature(Temperature):
         self.progress = add_scalar(self, "progress", 0.0)
         # How far one step moves `progress`; 0 unless granularity is "step".
         self.progress_per_step = add_scalar(self, "progress_per_step", 0.0)
+        # Whether the steps of this epoch can leave out the update.
+        self._stands_still = False
 
-    def driven(self) -> DynamicTemperature:
+    def dynamic_temperature(self) -> DynamicTemperature:
         """Returns this policy itself."""
         return self
 
@@ -153,10 +132,7 @@ class DynamicTemperature(Temperature):
     def bounds(self) -> tuple[float, float, float]:
         """The initial, lowest and highest temperature, as floats."""
         variables = (self.initial, self.minimum, self.maximum)
-        # By way of `str`: 3.3 comes back as 3.3, not as 3.299999952316284.
-        initial, minimum, maximum = (
-            float(str(ops.convert_to_numpy(v))) for v in variables
-        )
+        initial, minimum, maximum = map(number, variables)
         return initial, minimum, maximum
 
     @property
@@ -200,6 +176,8 @@ class DynamicTemperature(Temperature):
             ValueError: If the cosine is to move with every step and nobody
                 knows how many there are.
         """
+        still = self.constant and number(self.temperature) == self.bounds[0]
+        self._stands_still = still and runs_eagerly()
         if self.constant:
             return
         if self.granularity == "epoch":
@@ -228,65 +206,43 @@ class DynamicTemperature(Temperature):
         gap = ops.where(ops.isfinite(gap), gap, 0.0)
         progress = ops.minimum(self.progress + self.progress_per_step, 1.0)
         cosine = 0.5 * (1.0 + ops.cos(self.curve * math.pi * progress))
-        target = self.initial * cosine * _SCALES[self.gap_scale](gap)
+        target = self.initial * cosine * GAP_SCALES[self.gap_scale](gap)
         target = ops.clip(target, self.minimum.value, self.maximum.value)
         new = self.momentum * self.temperature + (1 - self.momentum) * target
         self.progress.assign(progress)
         self.temperature.assign(new)
         return new
 
-    def heads(
-        self, heads: list[LogitPair], *, training: bool
-    ) -> list[Temperatures]:
-        """ModelOutputs every output with the one temperature.
+    def begin_step(self, batch: BatchLogits) -> None:
+        """Moves the temperature, if the step that moves it is to use it."""
+        self._choose(batch)
+        if self.update_order == "before" and not self._stands_still:
+            self.update(self._gap(batch))
 
-        The mean of the outputs' gaps drives it.
-        """
+    def snapshot(self, batch: BatchLogits) -> TemperatureFunction:
+        """Returns a function that gives every output the one temperature."""
         # A copy: on torch and TensorFlow the update would change it too.
-        used = ops.copy(self.temperature.value)
-        if training:
-            self._choose(heads)
-            gap = sum(head.gap for head in heads) / len(heads)
-            new = self.update(gap)
-            used = new if self.update_order == "before" else used
-        return [Temperatures(used, used, used * used)] * len(heads)
+        return constant(ops.copy(self.temperature.value))
 
-    @property
-    def in_parts(self) -> bool:
-        """Whether it is, as with bounds that are given."""
-        return self.auto is None
+    def end_step(self, batch: BatchLogits) -> None:
+        """Moves the temperature, if the step was not to use it yet."""
+        if self.update_order == "after" and not self._stands_still:
+            self.update(batch.gap())
 
-    def begin_step(
-        self, gap: Callable[[], Tensor]
-    ) -> Callable[[LogitPair], Temperatures]:
-        """ModelOutputs every part with the one temperature.
-
-        The gap is measured only where there is room for it to change that:
-        in a constant there is none.
-        """
-        used = ops.copy(self.temperature.value)
-        if self.update_order == "before":
-            used = self.update(self._gap_if_it_matters(gap))
-        answer = Temperatures(used, used, used * used)
-        return lambda head: answer
-
-    def end_step(self, gap: Tensor) -> None:
-        """Advances the temperature, if this step was not to use it."""
-        if self.update_order == "after":
-            self.update(gap)
-
-    def _gap_if_it_matters(self, gap: Callable[[], Tensor]) -> Tensor:
+    def _gap(self, batch: BatchLogits) -> Tensor:
+        """Returns the gap of the batch, or 0 where it changes nothing."""
         if self.gap_scale is None:
             return ops.zeros(())
-        room = ops.not_equal(self.minimum.value, self.maximum.value)
-        return ops.cond(room, gap, lambda: ops.zeros((), dtype=loss_dtype()))
+        return batch.gap(
+            needed=ops.not_equal(self.minimum.value, self.maximum.value)
+        )
 
-    def _choose(self, heads: list[LogitPair]) -> None:
-        """Chooses the cosine's height, and the range, if that is wanted."""
+    def _choose(self, batch: BatchLogits) -> None:
+        """Chooses the height and the range of the cosine with "auto"."""
         if self.auto is None:
             return
-        answer = self.auto.heads(heads, training=True)[0]
-        self.initial.assign(answer.student)
+        self.auto.begin_step(batch)
+        self.initial.assign(self.auto.current())
         if self._given[1] is None:
             highest = ops.maximum(self.auto.spread, self.minimum)
             self.maximum.assign(highest)
@@ -320,3 +276,9 @@ def check_bounds(initial: Any, minimum: Any, maximum: Any) -> None:
             "`minimum` must be at most `maximum`. Received: "
             f"minimum={minimum}, maximum={maximum}"
         )
+
+
+def number(variable: Any) -> float:
+    """Returns a scalar variable as a float."""
+    # By way of `str`: 3.3 comes back as 3.3, not as 3.299999952316284.
+    return float(str(ops.convert_to_numpy(variable)))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_dts.logits import LogitPair
-from keras_dts.temperatures.base import FLOOR, Temperature, Temperatures
-from keras_dts.types import Tensor
+from keras_dts.logits import BatchLogits
+from keras_dts.temperatures.base import (
+    FLOOR,
+    Temperature,
+    TemperatureFunction,
+    constant,
+)
 from keras_dts.utils import Schedule
 
 
@@ -42,7 +45,7 @@ class ScheduledTemperature(Temperature):
     [4.0, 2.5, 1.0]
     """
 
-    entry_by_entry = True
+    per_entry = True
 
     def __init__(self, schedule: Schedule, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -61,27 +64,14 @@ class ScheduledTemperature(Temperature):
             aggregation="only_first_replica",
         )
 
-    def heads(
-        self, heads: list[LogitPair], *, training: bool
-    ) -> list[Temperatures]:
-        """ModelOutputs every output with the schedule's temperature."""
-        answer = self._now()
-        if training:
-            self.step.assign(self.step + 1)
-        return [answer] * len(heads)
-
-    def begin_step(
-        self, gap: Callable[[], Tensor]
-    ) -> Callable[[LogitPair], Temperatures]:
-        """ModelOutputs every part with the schedule's temperature."""
-        answer = self._now()
-        self.step.assign(self.step + 1)
-        return lambda head: answer
-
-    def _now(self) -> Temperatures:
+    def snapshot(self, batch: BatchLogits) -> TemperatureFunction:
+        """Returns a function that gives every output the schedule's value."""
         now = ops.cast(self.schedule(self.step.value), self.compute_dtype)
-        now = ops.maximum(now, FLOOR)
-        return Temperatures(now, now, now * now)
+        return constant(ops.maximum(now, FLOOR))
+
+    def end_step(self, batch: BatchLogits) -> None:
+        """Counts the step."""
+        self.step.assign(self.step + 1)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_dts.logits import LogitPair
 from keras_dts.temperatures.base import Temperature, Temperatures
-from keras_dts.temperatures.based import BasedTemperature
+from keras_dts.temperatures.wrapper import TemperatureWrapper
 from keras_dts.types import Tensor
 from keras_dts.utils import Schedule
 
@@ -18,7 +18,7 @@ _SHARE = 0.005
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class SharpnessTemperature(BasedTemperature):
+class SharpnessTemperature(TemperatureWrapper):
     """Gives the sharper model the higher temperature, each example (DTKD).
 
     ```
@@ -65,7 +65,7 @@ class SharpnessTemperature(BasedTemperature):
     """
 
     base_name = "reference"
-    entry_by_entry = True
+    per_entry = True
 
     def __init__(
         self,
@@ -76,10 +76,10 @@ class SharpnessTemperature(BasedTemperature):
         super().__init__(reference, **kwargs)
         self.fixed_scale = fixed_scale
 
-    def around(self, head: LogitPair, base: Tensor) -> Temperatures:
-        """Returns the temperatures for one output."""
-        x = ops.max(head.teacher, axis=-1)
-        y = ops.max(head.student, axis=-1)
+    def rescale(self, pair: LogitPair, base: Tensor) -> Temperatures:
+        """Returns the temperatures of one output."""
+        x = ops.max(pair.teacher, axis=-1)
+        y = ops.max(pair.student, axis=-1)
         usable = ops.logical_and(ops.greater(x, 0.0), ops.greater(y, 0.0))
         # Where the rule cannot be used, numbers that it can divide.
         x, y = ops.where(usable, x, 1.0), ops.where(usable, y, 1.0)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_dts.logits import LogitPair
-from keras_dts.temperatures.base import Temperature, Temperatures
+from keras_dts.logits import BatchLogits, LogitPair, weighted_mean
+from keras_dts.temperatures.base import (
+    Temperature,
+    TemperatureFunction,
+    Temperatures,
+)
 from keras_dts.types import Tensor
 from keras_dts.utils import check_number
 
@@ -51,6 +56,8 @@ class CosineSimilarityTemperature(Temperature):
         Class Information Transfer, arXiv 2311.14307, 2023.
     """
 
+    per_entry = True
+
     def __init__(
         self, low: float = 2.0, high: float = 6.0, **kwargs: Any
     ) -> None:
@@ -65,28 +72,60 @@ class CosineSimilarityTemperature(Temperature):
         self.low = low
         self.high = high
 
-    def of(self, head: LogitPair, *, training: bool) -> Temperatures:
-        """Returns the temperatures for one output."""
-        head.check_same_classes("CosineSimilarityTemperature")
-        teacher = ops.softmax(head.teacher, axis=-1)
-        student = ops.softmax(ops.stop_gradient(head.student), axis=-1)
-        similarity = ops.sum(teacher * student, axis=-1) / (
-            _length(teacher) * _length(student)
-        )
+    def snapshot(self, batch: BatchLogits) -> TemperatureFunction:
+        """Returns a function that compares an entry with the whole batch."""
+        rules = {
+            output: self._rule(*columns)
+            for output, columns in batch.columns(
+                _similarity, lambda pair: pair.counted
+            ).items()
+        }
+
+        def temperatures(pair: LogitPair) -> Temperatures:
+            rule, scale = rules[pair.output]
+            temperature = rule(_similarity(pair))
+            return Temperatures(temperature, temperature, scale)
+
+        return temperatures
+
+    def _rule(
+        self, similarity: Tensor, counted: Tensor
+    ) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+        """Returns the temperature as a function of similarity, and the scale.
+
+        Args:
+            similarity: The batch's, shape `(batch, ...)`.
+            counted: Which entries count, of the same shape.
+        """
+        counted = ops.cast(counted, "bool")
         # Cosines of probabilities are between 0 and 1.
-        highest = ops.max(ops.where(head.counted, similarity, -1.0))
-        lowest = ops.min(ops.where(head.counted, similarity, 2.0))
+        highest = ops.max(ops.where(counted, similarity, -1.0))
+        lowest = ops.min(ops.where(counted, similarity, 2.0))
         width = highest - lowest
         usable = ops.greater(width, 0.0)
-        share = (highest - similarity) / ops.where(usable, width, 1.0)
-        share = ops.where(usable, ops.clip(share, 0.0, 1.0), 0.5)
-        temperature = self.low + (self.high - self.low) * share
-        mean = head.mean(temperature)
-        return Temperatures(temperature, temperature, mean * mean)
+
+        def rule(similarity: Tensor) -> Tensor:
+            share = (highest - similarity) / ops.where(usable, width, 1.0)
+            share = ops.where(usable, ops.clip(share, 0.0, 1.0), 0.5)
+            return self.low + (self.high - self.low) * share
+
+        weights = ops.cast(counted, similarity.dtype)
+        mean = weighted_mean(rule(similarity), weights)
+        return rule, mean * mean
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {**super().get_config(), "low": self.low, "high": self.high}
+
+
+def _similarity(pair: LogitPair) -> Tensor:
+    """Computes the cosine of both softmaxes, shape `(batch, ...)`."""
+    pair.check_same_classes("CosineSimilarityTemperature")
+    teacher = ops.softmax(pair.teacher, axis=-1)
+    student = ops.softmax(ops.stop_gradient(pair.student), axis=-1)
+    return ops.sum(teacher * student, axis=-1) / (
+        _length(teacher) * _length(student)
+    )
 
 
 def _length(probabilities: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ from keras import ops
 
 from keras_dts.logits import LogitPair, standard_deviation
 from keras_dts.temperatures.base import FLOOR, Temperature, Temperatures
-from keras_dts.temperatures.based import BasedTemperature
+from keras_dts.temperatures.wrapper import TemperatureWrapper
 from keras_dts.types import Tensor
 from keras_dts.utils import Schedule
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class LogitStandardization(BasedTemperature):
+class LogitStandardization(TemperatureWrapper):
     """Divides each example's logits by their standard deviation (LSKD).
 
     ```
@@ -52,17 +52,17 @@ class LogitStandardization(BasedTemperature):
         arXiv 2403.01427, 2024.
     """
 
-    entry_by_entry = True
+    per_entry = True
 
     def __init__(
         self, base: float | str | Schedule | Temperature = 2.0, **kwargs: Any
     ) -> None:
         super().__init__(base, **kwargs)
 
-    def around(self, head: LogitPair, base: Tensor) -> Temperatures:
-        """Returns the temperatures for one output."""
+    def rescale(self, pair: LogitPair, base: Tensor) -> Temperatures:
+        """Returns the temperatures of one output."""
         teacher, student = (
             ops.maximum(base * (standard_deviation(logits) + 1e-7), FLOOR)
-            for logits in (head.teacher, head.student)
+            for logits in (pair.teacher, pair.student)
         )
         return Temperatures(teacher, student, base * base)

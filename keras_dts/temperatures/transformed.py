@@ -49,7 +49,7 @@ class TransformedTeacher(Temperature):
         Matching, arXiv 2402.11148, 2024.
     """
 
-    entry_by_entry = True
+    per_entry = True
 
     def __init__(
         self, exponent: float = 0.1, weighted: bool = False, **kwargs: Any
@@ -59,12 +59,12 @@ class TransformedTeacher(Temperature):
         self.exponent = exponent
         self.weighted = weighted
 
-    def of(self, head: LogitPair, *, training: bool) -> Temperatures:
-        """Returns the temperatures for one output."""
+    def temperatures(self, pair: LogitPair) -> Temperatures:
+        """Returns the temperatures of one output."""
         one = ops.ones((), dtype=self.compute_dtype)
         scale = one
         if self.weighted:
-            log_probs = ops.log_softmax(head.teacher, axis=-1)
+            log_probs = ops.log_softmax(pair.teacher, axis=-1)
             scale = ops.exp(ops.logsumexp(self.exponent * log_probs, axis=-1))
         return Temperatures(one / self.exponent, one, scale)
 

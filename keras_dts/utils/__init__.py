@@ -1,4 +1,4 @@
-"""What every part of the package uses."""
+"""Functions that every wing uses, and that use no other wing."""
 
 from keras_dts.utils.checks import (
     Schedule,
@@ -7,17 +7,20 @@ from keras_dts.utils.checks import (
     check_number,
     check_weight,
 )
+from keras_dts.utils.data_adapter import DataAdapter
 from keras_dts.utils.dtypes import loss_dtype, to_loss_dtype
 from keras_dts.utils.files import write_text
 from keras_dts.utils.fingerprint import fingerprint
-from keras_dts.utils.keras_losses import unreduced
+from keras_dts.utils.keras_losses import is_keras_loss, unreduced
 from keras_dts.utils.optional import require, require_matplotlib
-from keras_dts.utils.progress import EpochBar, say
-from keras_dts.utils.serialization import deserialize, deserialized, serialize
+from keras_dts.utils.progress import EpochBar, print_now
+from keras_dts.utils.serialization import deserialize, serialize
 from keras_dts.utils.shapes import same_shape, show, static_shape
+from keras_dts.utils.structure import per_output, per_output_strictly, repack
 from keras_dts.utils.versions import __version__, versions
 
 __all__ = [
+    "DataAdapter",
     "EpochBar",
     "Schedule",
     "__version__",
@@ -26,13 +29,16 @@ __all__ = [
     "check_number",
     "check_weight",
     "deserialize",
-    "deserialized",
     "fingerprint",
+    "is_keras_loss",
     "loss_dtype",
+    "per_output",
+    "per_output_strictly",
+    "print_now",
+    "repack",
     "require",
     "require_matplotlib",
     "same_shape",
-    "say",
     "serialize",
     "show",
     "static_shape",

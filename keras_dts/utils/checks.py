@@ -1,4 +1,4 @@
-"""The checks of arguments, each with its message, in one place."""
+"""Checks of arguments, with their error messages."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def check_number(
     """Raises unless `value` is a finite number within the limits.
 
     Args:
-        name: The argument's name, for the message.
-        value: What came.
-        above: The value must be greater than this.
-        low: The value must be at least this.
-        below: The value must be less than this.
-        high: The value must be at most this.
+        name: The argument's name, for the error message.
+        value: The argument's value.
+        above: `None`, or a limit that the value must exceed.
+        low: `None`, or the lowest value.
+        below: `None`, or a limit that the value must stay below.
+        high: `None`, or the highest value.
 
     Raises:
-        ValueError: If it is not; bools are no numbers here.
+        ValueError: If the value is not such a number, or a bool.
     """
     limits: dict[str, tuple[float | None, Any]] = {
         "greater than": (above, lambda v, limit: v > limit),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
-
-from keras_dts.types import Tensor
 
 
 def loss_dtype() -> str:
@@ -16,6 +16,6 @@ def loss_dtype() -> str:
     return "float64" if keras.config.floatx() == "float64" else "float32"
 
 
-def to_loss_dtype(outputs: Tensor) -> Tensor:
+def to_loss_dtype(outputs: Any) -> Any:
     """Casts a model's outputs to the dtype that losses are computed in."""
     return ops.cast(outputs, loss_dtype())

@@ -6,10 +6,8 @@ from typing import Any
 
 import keras
 
-from keras_dts.types import Tensor
 
-
-def unreduced(function: Any, teacher: Tensor, student: Tensor) -> Tensor:
+def unreduced(function: Any, teacher: Any, student: Any) -> Any:
     """Returns a Keras loss before its reduction, one value per example.
 
     Args:
@@ -20,3 +18,16 @@ def unreduced(function: Any, teacher: Tensor, student: Tensor) -> Tensor:
     if isinstance(function, keras.losses.Loss):
         return function.call(teacher, student)
     return function(teacher, student)
+
+
+def is_keras_loss(loss: Any, kind: Any) -> bool:
+    """Says whether a loss computes what a class of Keras's computes.
+
+    Args:
+        loss: The loss.
+        kind: The class; a subclass with a `compute_loss` of its own does not
+            count.
+    """
+    return isinstance(loss, kind) and (
+        type(loss).compute_loss is kind.compute_loss
+    )

@@ -1,4 +1,4 @@
-"""Packages that are optional: imported by the first call that needs them."""
+"""Optional packages, which the first call that needs them imports."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import keras
 
 
 def require(extra: str, what: str, *modules: str) -> list[Any]:
-    """Imports optional modules, or says how to install them.
+    """Returns optional modules, or raises with the command to install them.
 
     TensorFlow is kept off the GPUs, unless it is Keras's backend.
 
     Args:
-        extra: The extra of this package that brings them.
-        what: What needs them, in the plural.
-        *modules: Their names.
+        extra: The extra of keras-dts that installs the modules.
+        what: What needs the modules, in the plural, for the error message.
+        *modules: The names of the modules.
 
     Raises:
-        ImportError: If one of them is missing.
+        ImportError: If one of the modules is missing.
     """
     try:
         imported = [importlib.import_module(module) for module in modules]
@@ -31,20 +31,20 @@ def require(extra: str, what: str, *modules: str) -> list[Any]:
         ) from error
     if "tensorflow" in modules and keras.config.backend() != "tensorflow":
         tf = imported[modules.index("tensorflow")]
-        # A RuntimeError says that TensorFlow has its devices already.
+        # TensorFlow raises a RuntimeError if its devices are in use.
         with contextlib.suppress(RuntimeError):
             tf.config.set_visible_devices([], "GPU")
     return imported
 
 
 def require_matplotlib() -> Any:
-    """Returns Matplotlib's `Figure`, or says how to install it.
+    """Returns Matplotlib's `Figure`, or raises with the command to install it.
 
     Raises:
         ImportError: If Matplotlib is missing.
 
     Example:
-    >>> from keras_dts.plots._figure import require_matplotlib
+    >>> from keras_dts.utils import require_matplotlib
     >>> require_matplotlib().__name__
     'Figure'
     """

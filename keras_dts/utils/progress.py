@@ -1,4 +1,4 @@
-"""What a long run tells those who watch it."""
+"""The progress of long runs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import keras
 
 
-def say(text: str) -> None:
-    """Prints a line, at once also for those who read it through a pipe."""
+def print_now(text: str) -> None:
+    """Prints a line without delay, also into a pipe."""
     print(text, flush=True)
 
 
 class EpochBar(keras.callbacks.Callback):
-    """Shows a whole training as one of Keras's progress bars.
+    """Shows a training as a progress bar of Keras, one unit for each epoch.
 
     Args:
         metric: The metric to show beside loss, temperature and gap.
@@ -28,7 +28,7 @@ class EpochBar(keras.callbacks.Callback):
         """Draws an empty bar."""
         self._bar = keras.utils.Progbar(
             self.params["epochs"],
-            # Where nothing can be drawn over, only the last state.
+            # A file cannot be drawn over: it gets the last state only.
             verbose=1 if sys.stdout.isatty() else 2,
             stateful_metrics=self._shown,
             unit_name="epoch",

@@ -1,4 +1,7 @@
-"""Losses, policies, functions and models as configurations, and back."""
+"""Losses, policies, functions and models as configurations, and back.
+
+`serialize` and `deserialize` are a pair. `deserialized` is for `from_config`.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ import keras
 
 
 def serialize(thing: Any) -> Any:
-    """Describes a loss, policy, function, model, or structure of them.
+    """Returns the configuration of an object, or of a structure of objects.
 
-    A `DistillationLoss` with only a `compute_loss`, as Keras documents it,
-    is described by its class, which must take no arguments.
+    A `DistillationLoss` that has a `compute_loss` only, as Keras documents it,
+    is represented by its class, which must take no arguments.
     """
     if isinstance(thing, dict):
         return {key: serialize(value) for key, value in thing.items()}
@@ -25,10 +28,10 @@ def serialize(thing: Any) -> Any:
 
 
 def deserialize(config: Any, custom_objects: Any = None) -> Any:
-    """Makes what `serialize` described.
+    """Returns the object, or the structure, of a `serialize` configuration.
 
     Raises:
-        ValueError: If a class is not known to Keras.
+        ValueError: If a class is not registered with Keras.
     """
     if isinstance(config, list):
         return [deserialize(value, custom_objects) for value in config]
@@ -45,13 +48,3 @@ def deserialize(config: Any, custom_objects: Any = None) -> Any:
             "registered with Keras. Received: none of that name"
         )
     return kind()
-
-
-def deserialized(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns a configuration with its serialized objects made again."""
-    return {
-        name: keras.saving.deserialize_keras_object(value)
-        if isinstance(value, dict)
-        else value
-        for name, value in config.items()
-    }

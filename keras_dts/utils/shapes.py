@@ -1,22 +1,20 @@
-"""Shapes: compared, and shown in messages."""
+"""Shapes of tensors: static, compared, and formatted."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from keras_dts.types import Tensor
 
-
-def static_shape(x: Tensor) -> tuple[Any, ...]:
+def static_shape(x: Any) -> tuple[Any, ...]:
     """Returns a static shape; an empty one if its rank is unknown."""
     try:
         return tuple(x.shape)
-    except ValueError:  # what TensorFlow raises
+    except ValueError:  # TensorFlow, for an unknown rank
         return ()
 
 
 def same_shape(shape: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    """Says whether shapes agree where both are known."""
+    """Returns whether two shapes agree in all sizes that both know."""
     return len(shape) == len(other) and all(
         a is None or b is None or a == b
         for a, b in zip(shape, other, strict=True)
@@ -24,6 +22,6 @@ def same_shape(shape: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
 
 
 def show(shape: Any) -> str:
-    """Shows a shape whose first size is the batch's."""
+    """Formats a shape, whose first size is the batch size, for a message."""
     sizes = ["batch", *("?" if n is None else str(n) for n in shape[1:])]
     return "(" + ", ".join(sizes) + ("," if len(sizes) == 1 else "") + ")"

@@ -1,4 +1,4 @@
-"""What shows a training: the report, and histograms of temperatures."""
+"""`RunReport`: its contents, its HTML, and when it is written."""
 
 import html.parser
 import importlib.metadata
@@ -10,12 +10,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from helpers import BACKEND, blobs, crossentropy, mlp, randomize, tagger
-from tensorboard.backend.event_processing.event_accumulator import (
-    EventAccumulator,
-)
-from tensorboard.util import tensor_util
-from texts import LABELS, SENTENCES, bert
+from helpers import BACKEND, blobs, crossentropy, mlp
 
 import keras_dts
 from keras_dts import callbacks, losses, metrics, plots
@@ -68,7 +63,7 @@ class Page(html.parser.HTMLParser):
             self.rows[-1][-1] += data
 
 
-def test_the_report_says_what_was_trained_and_how_it_went(tmp_path):
+def test_the_report_has_models_settings_and_logs(tmp_path):
     path = tmp_path / "new" / "report.html"
     model = distiller(keras_dts.DynamicTemperature(8.0, 2.0, 8.0))
     history = fit(model, callbacks.RunReport(path))
@@ -93,7 +88,7 @@ def test_the_report_says_what_was_trained_and_how_it_went(tmp_path):
         assert row[1:] == [f"{history[name][i]:.5g}" for name in head[1:]]
     assert "<h1>distiller</h1>" in text
     assert "The training has ended. 3 of 3 epochs" in text
-    # It needs no other file, and runs nothing.
+    # The page needs no other file and runs no script.
     kinds = {tag for tag, _ in page.elements}
     assert not kinds & {"script", "link", "iframe"}
     assert "http" not in text.replace("http-equiv", "")
@@ -105,7 +100,7 @@ def test_the_report_says_what_was_trained_and_how_it_went(tmp_path):
         assert source.startswith("data:image/png;base64,iVBOR")
 
 
-def test_names_of_users_are_no_html(tmp_path):
+def test_names_are_escaped(tmp_path):
     path = tmp_path / "report.html"
     evil = keras.metrics.SparseCategoricalAccuracy(name=EVIL)
     model = distiller(metrics=[evil])
@@ -118,7 +113,7 @@ def test_names_of_users_are_no_html(tmp_path):
     assert page.texts.count(EVIL) >= 2
 
 
-def test_a_training_that_stops_leaves_a_report(tmp_path, monkeypatch):
+def test_an_interrupted_training_has_a_report(tmp_path, monkeypatch):
     path = tmp_path / "report.html"
 
     class Stop(keras.callbacks.Callback):
@@ -151,7 +146,7 @@ def test_a_plain_model_has_a_report_too(tmp_path):
     )
 
 
-def test_epochs_without_a_validation_are_empty(tmp_path, monkeypatch):
+def test_epochs_without_validation_have_empty_cells(tmp_path, monkeypatch):
     drawn = []
     draw = plots.plot_run
     monkeypatch.setattr(plots, "plot_run", lambda h: drawn.append(h) or draw(h))
@@ -177,14 +172,14 @@ def test_epochs_without_a_validation_are_empty(tmp_path, monkeypatch):
     assert list(line.get_ydata()) == history["val_loss"]
 
 
-class Unsaid(keras_dts.temperatures.Temperature):
-    """A policy that does not tell its configuration."""
+class Undescribed(keras_dts.temperatures.Temperature):
+    """A policy without a configuration."""
 
     def __init__(self, value):
         super().__init__()
         self.value = value
 
-    def of(self, head, *, training):
+    def temperatures(self, pair):
         value = keras.ops.convert_to_tensor(self.value)
         return keras_dts.temperatures.Temperatures(value, value, value * value)
 
@@ -192,9 +187,9 @@ class Unsaid(keras_dts.temperatures.Temperature):
         raise NotImplementedError
 
 
-def test_what_cannot_be_described_is_named(tmp_path):
+def test_objects_without_a_configuration_are_named(tmp_path):
     model = keras_dts.Distiller(
-        mlp(16, seed=1), mlp(seed=2), temperature=Unsaid(2.0)
+        mlp(16, seed=1), mlp(seed=2), temperature=Undescribed(2.0)
     )
 
     def my_loss(y, logits):
@@ -206,13 +201,13 @@ def test_what_cannot_be_described_is_named(tmp_path):
     fit(model, callbacks.RunReport(tmp_path / "report.html"))
     page = Page((tmp_path / "report.html").read_text("utf-8"))
     found = {row[0]: row[1] for row in page.rows if len(row) == 2}
-    assert found["temperature"] == "Unsaid"
+    assert found["temperature"] == "Undescribed"
     assert found["loss"] == "out: my_loss"
     expected = "SGD, learning rate 0.125, with a loss scale"
     assert found["optimizer"] == expected
 
 
-def test_errors_of_the_report(tmp_path, monkeypatch):
+def test_directories_and_missing_packages_are_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="`path` must be a file"):
         callbacks.RunReport(tmp_path)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
@@ -221,13 +216,13 @@ def test_errors_of_the_report(tmp_path, monkeypatch):
 
 
 def test_the_report_in_a_browser(tmp_path):
-    """Chromium shows the picture, and runs nothing that a name brought."""
+    """Chromium shows the picture, and runs no script from a name."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     assert browser, "Chromium is missing; Debian's package is chromium"
     path = tmp_path / "report.html"
     evil = keras.metrics.SparseCategoricalAccuracy(name=EVIL)
     fit(distiller(metrics=[evil]), callbacks.RunReport(path, title=EVIL))
-    # What the browser made of the page is told by a script of the test.
+    # A script of the test writes what the browser made into the title.
     probe = (
         "<script>addEventListener('load', () => document.title = 'width '"
         " + document.querySelector('img').naturalWidth + ' images '"
@@ -251,7 +246,7 @@ def test_the_report_in_a_browser(tmp_path):
     assert re.fullmatch("width [1-9][0-9]{2,} images 1 tables 4", title)
     headings = re.findall("<h2>(.*?)</h2>", done.stdout)
     assert headings == ["Last epoch", "Picture", "Set-up", "Versions", "Epochs"]
-    assert done.stdout.count("<script>") == 1, "that of the test"
+    assert done.stdout.count("<script>") == 1, "the script of the test"
 
 
 def test_csv_has_temperature_gap_and_agreement(tmp_path):
@@ -263,138 +258,3 @@ def test_csv_has_temperature_gap_and_agreement(tmp_path):
     for name in ("temperature", "gap", "teacher_agreement"):
         column = [float(row[head.index(name)]) for row in rows]
         assert column == pytest.approx(history[name])
-
-
-def read(folder):
-    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
-    events.Reload()
-    return {
-        tag: [
-            tensor_util.make_ndarray(event.tensor_proto)
-            for event in events.Tensors(tag)
-        ]
-        for tag in events.Tags()["tensors"]
-    }
-
-
-def check_histogram(found, expected):
-    """Checks buckets, each `(from, to, how many)`, against values."""
-    assert found[:, 2].sum() == len(expected)
-    assert found[0, 0] == pytest.approx(expected.min(), rel=1e-4)
-    assert found[-1, 1] == pytest.approx(expected.max(), rel=1e-4)
-    edges = np.append(found[:, 0], found[-1, 1])
-    edges[[0, -1]] += [-1e-4, 1e-4]
-    counts, _ = np.histogram(expected, edges)
-    # Rounding may put a value on the other side of an edge.
-    assert np.abs(counts - found[:, 2]).sum() <= 2
-
-
-def standardized(logits):
-    """The temperature of LSKD with base 2."""
-    return 2.0 * np.std(logits, axis=-1, ddof=1)
-
-
-def test_histograms_are_those_of_the_policy(tmp_path):
-    model = distiller(keras_dts.temperatures.LogitStandardization(2.0))
-    fit(model, callbacks.TemperatureHistogram(tmp_path, X, Y), epochs=2)
-    found = read(tmp_path)
-    assert set(found) == {"temperature/teacher", "temperature/student"}
-    for role in ("teacher", "student"):
-        first, last = found[f"temperature/{role}"]
-        logits = getattr(model, role).predict(X, verbose=0)
-        check_histogram(last, standardized(logits))
-        same = np.allclose(first, last)
-        assert same == (role == "teacher"), "the student has learned"
-
-
-def test_one_temperature_for_all_is_a_number(tmp_path):
-    fit(distiller(3.0), callbacks.TemperatureHistogram(tmp_path, X), epochs=2)
-    found = read(tmp_path)
-    for values in found.values():
-        np.testing.assert_allclose(np.ravel(values), [3.0, 3.0])
-
-
-def test_tokens_that_do_not_count_are_in_no_histogram(tmp_path):
-    rng = np.random.default_rng(0)
-    x = rng.integers(1, 11, (6, 5)).astype("int32")
-    x[:3, 3:] = 0
-    y = rng.integers(0, 5, (6, 5)).astype("int32")
-    y[:, 1] = -1
-    model = keras_dts.Distiller(
-        tagger(8, seed=1),
-        tagger(4, seed=2),
-        temperature=keras_dts.temperatures.LogitStandardization(2.0),
-    )
-    model.compile("sgd", crossentropy(ignore_class=-1))
-    histogram = callbacks.TemperatureHistogram(tmp_path, x, y)
-    model.fit(x, y, callbacks=[histogram], verbose=0)
-    counts = (x != 0) & (y != -1)
-    for role in ("teacher", "student"):
-        (found,) = read(tmp_path)[f"temperature/{role}"]
-        logits = getattr(model, role).predict(x, verbose=0)
-        check_histogram(found, standardized(logits)[counts])
-
-
-def two_heads(width, seed):
-    inputs = keras.Input((8,))
-    x = keras.layers.Dense(width)(inputs)
-    outputs = [keras.layers.Dense(3, name=name)(x) for name in ("a", "b")]
-    return randomize(keras.Model(inputs, outputs), seed)
-
-
-def test_outputs_have_histograms_of_their_own(tmp_path):
-    policy = keras_dts.temperatures.LogitStandardization(2.0)
-    model = keras_dts.Distiller(
-        two_heads(8, seed=1),
-        two_heads(4, seed=2),
-        [[losses.KD(), losses.KD()]],
-        temperature=policy,
-    )
-    model.compile("sgd", [crossentropy(), crossentropy()])
-    histogram = callbacks.TemperatureHistogram(tmp_path, X)
-    model.fit(X, [Y, Y], callbacks=[histogram], verbose=0)
-    found = read(tmp_path)
-    for role in ("teacher", "student"):
-        answers = getattr(model, role).predict(X, verbose=0)
-        for name, logits in zip(("a", "b"), answers, strict=True):
-            (last,) = found[f"temperature/{role}/{name}"]
-            check_histogram(last, standardized(logits))
-
-
-def test_raw_strings_have_temperatures():
-    model = keras_dts.Distiller(
-        bert(16, seed=1),
-        bert(),
-        temperature=keras_dts.temperatures.LogitStandardization(2.0),
-    )
-    (found,) = model.temperatures_of(SENTENCES, LABELS)
-    for role in ("teacher", "student"):
-        logits = getattr(model, role).predict(SENTENCES)
-        np.testing.assert_allclose(
-            getattr(found, role), standardized(logits), rtol=1e-4
-        )
-
-
-def test_asking_for_temperatures_changes_nothing():
-    model = distiller(keras_dts.DynamicTemperature(8.0, 2.0, 8.0))
-    fit(model, epochs=1)
-    before = [np.array(v) for v in model.get_weights()]
-    answers = [model.temperatures_of(X, Y)[0] for _ in range(2)]
-    now = float(keras.ops.convert_to_numpy(model.temperature.temperature))
-    for answer in answers:
-        assert answer.teacher == answer.student == pytest.approx(now)
-        assert answer.scale == pytest.approx(now**2)
-    for one, other in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_histograms_need_a_distiller_and_its_temperature(tmp_path):
-    model = mlp()
-    model.compile("sgd", crossentropy())
-    histogram = callbacks.TemperatureHistogram(tmp_path, X)
-    with pytest.raises(ValueError, match="shows the temperatures of a"):
-        fit(model, histogram)
-    model = keras_dts.Distiller(mlp(16, seed=1), mlp(seed=2), losses.KD(2.0))
-    model.compile("sgd", crossentropy())
-    with pytest.raises(ValueError, match="none of the `distillation_losses`"):
-        fit(model, histogram)

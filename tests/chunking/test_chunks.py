@@ -8,9 +8,13 @@ from keras import layers
 from keras_hub import models
 from texts import SENTENCES, gemma2, gemma3, gpt2
 
-from keras_dts import Distiller, DynamicTemperature, losses
-from keras_dts import temperatures as policies
-from keras_dts.distiller import chunks
+from keras_dts import (
+    Distiller,
+    DynamicTemperature,
+    losses,
+    temperatures as policies,
+)
+from keras_dts.chunking import plan as plans
 from keras_dts.features.hidden_states import SplitModel, split_model
 from keras_dts.metrics import TeacherAgreement, TeacherKL
 
@@ -62,7 +66,7 @@ def step(
         **options,
     )
     for policy in distiller.policies:
-        driven = policy.driven()
+        driven = policy.dynamic_temperature()
         if driven is not None:
             driven.progress.assign(0.3)
     compiling = {k: v() for k, v in (compiling or {}).items()}
@@ -134,6 +138,10 @@ LOSSES = {
     "KD": losses.KD,
     "ReverseKL": losses.ReverseKL,
     "JSD": lambda: losses.GeneralizedJSD(0.3),
+    "SkewKL": losses.SkewKL,
+    "SkewReverseKL": losses.SkewReverseKL,
+    "TotalVariation": losses.TotalVariation,
+    "DKD": losses.DKD,
 }
 
 
@@ -155,12 +163,15 @@ OTHERS = {
     "DTKD": lambda: policies.SharpnessTemperature(dts()),
     "WTTM": lambda: policies.TransformedTeacher(0.5, weighted=True),
     "CIST": policies.ConsistentTemperature,
+    "auto": lambda: "auto",
+    "DTS, auto": lambda: DynamicTemperature("auto", momentum=0.5),
+    "CSWT": policies.CosineSimilarityTemperature,
+    "IDTS on DTS": lambda: policies.TokenDifficultyTemperature(dts()),
 }
-# Each pair of a loss, a temperature and weights once.
+# Each loss with one of the temperatures, and one kind of weights.
 PAIRS = [
-    (loss, temperature, list(WEIGHTS)[(i + j) % 3])
+    (loss, list(TEMPERATURES)[i % 3], list(WEIGHTS)[(i + i // 3) % 3])
     for i, loss in enumerate(LOSSES)
-    for j, temperature in enumerate(TEMPERATURES)
 ]
 
 
@@ -336,10 +347,10 @@ def test_tasks_read_and_write_strings(make):
 
 def test_logits_that_are_capped_stay_so():
     model = gemma2(seed=2, soft_cap=0.5)
-    body = split_model(model)
-    assert isinstance(body, SplitModel)
+    split = split_model(model)
+    assert isinstance(split, SplitModel)
     states = 100 * np.ones((3, 1, 8), "float32")
-    logits = keras.ops.convert_to_numpy(body.project(states, body.values()))
+    logits = keras.ops.convert_to_numpy(split.project(states, split.values()))
     assert np.max(np.abs(logits)) <= 0.5
     texts(lambda **kwargs: gemma2(soft_cap=0.5, **kwargs), tolerance=1e-4)
 
@@ -389,20 +400,20 @@ def test_no_projection_is_larger_than_a_chunk(projected):
 
 
 def test_auto_is_for_large_problems(projected, monkeypatch):
-    assert Distiller(writer(), writer())._chunks.bodies == ()
-    monkeypatch.setattr(chunks, "_FEWEST_CLASSES", WORDS)
+    assert Distiller(writer(), writer())._plan.splits == ()
+    monkeypatch.setattr(plans, "FEWEST_CLASSES", WORDS)
     assert sized("auto", projected) == BATCH * LENGTH
-    monkeypatch.setattr(chunks, "PAYS", WORDS * BATCH * LENGTH + 1)
+    monkeypatch.setattr(plans, "PAYS", WORDS * BATCH * LENGTH + 1)
     assert sized("auto", projected) == BATCH * LENGTH
-    monkeypatch.setattr(chunks, "PAYS", WORDS * BATCH * LENGTH)
-    monkeypatch.setattr(chunks, "CHUNK", 3 * WORDS)
+    monkeypatch.setattr(plans, "PAYS", WORDS * BATCH * LENGTH)
+    monkeypatch.setattr(plans, "CHUNK", 3 * WORDS)
     assert sized("auto", projected) == 3
 
 
 def test_auto_is_plain_where_chunks_cannot_be(monkeypatch, projected):
-    monkeypatch.setattr(chunks, "_FEWEST_CLASSES", WORDS)
-    monkeypatch.setattr(chunks, "PAYS", 1)
-    distiller = Distiller(writer(12), writer(), losses.TotalVariation())
+    monkeypatch.setattr(plans, "FEWEST_CLASSES", WORDS)
+    monkeypatch.setattr(plans, "PAYS", 1)
+    distiller = Distiller(writer(12), writer(), losses.CosineKD())
     distiller.compile("sgd", crossentropy())
     projected.clear()
     distiller.train_on_batch(X, Y)
@@ -426,7 +437,7 @@ def test_the_size_is_saved():
     distiller = Distiller(writer(12), writer(), chunk_size=4)
     again = Distiller.from_config(distiller.get_config())
     assert again.get_config()["chunk_size"] == 4
-    assert len(again._chunks.bodies) == 2
+    assert len(again._plan.splits) == 2
 
 
 # What cannot be cut.
@@ -449,23 +460,28 @@ def classifier():
 
 CANNOT = {
     "loss": (
-        "the loss TotalVariation",
-        lambda: Distiller(
-            writer(), writer(), losses.TotalVariation(), chunk_size=4
-        ),
+        "the loss MLKD",
+        lambda: Distiller(writer(), writer(), losses.MLKD(), chunk_size=4),
     ),
     "temperature": (
         "the temperature TokenDifficultyTemperature",
         lambda: Distiller(
             writer(),
             writer(),
-            temperature=policies.TokenDifficultyTemperature(),
+            temperature=policies.TokenDifficultyTemperature(
+                focus=policies.TokenFocus()
+            ),
             chunk_size=4,
         ),
     ),
     "own temperature": (
-        "the temperature AutoTemperature",
-        lambda: Distiller(writer(), writer(), losses.KD("auto"), chunk_size=4),
+        "the temperature CurriculumTemperature",
+        lambda: Distiller(
+            writer(),
+            writer(),
+            losses.KD(policies.CurriculumTemperature()),
+            chunk_size=4,
+        ),
     ),
     "features": (
         "`distillation_losses` that are not on logits",

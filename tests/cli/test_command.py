@@ -10,14 +10,15 @@ import keras_dts_command as command
 
 @pytest.fixture
 def chosen(monkeypatch, tmp_path):
-    """Runs the command up to the package, and returns the backend it set."""
+    """Replaces the package, and records what the command calls it with."""
     from keras_dts import cli
 
     seen = {}
 
-    def note(argv):
+    def note(argv, backends):
         seen["backend"] = command.os.environ["KERAS_BACKEND"]
         seen["argv"] = argv
+        assert backends == command.BACKENDS
         return 0
 
     monkeypatch.setattr(cli, "main", note)
@@ -27,7 +28,7 @@ def chosen(monkeypatch, tmp_path):
 
 
 def only(monkeypatch, *names):
-    """Makes the command find these backends alone."""
+    """Makes these backends the only installed ones."""
 
     def find_spec(name):
         return object() if name in names else None
@@ -37,14 +38,16 @@ def only(monkeypatch, *names):
 
 @pytest.mark.parametrize("backend", command.BACKENDS)
 @pytest.mark.parametrize("form", ["--backend {}", "--backend={}"])
-def test_the_option_wins(chosen, monkeypatch, backend, form):
+def test_the_option_chooses_the_backend(chosen, monkeypatch, backend, form):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     argv = ["demo", *form.format(backend).split(), "--seeds", "1"]
     assert command.main(argv) == 0
     assert chosen == {"backend": backend, "argv": argv}
 
 
-def test_without_it_keras_is_asked(chosen, monkeypatch, tmp_path):
+def test_without_the_option_keras_chooses_the_backend(
+    chosen, monkeypatch, tmp_path
+):
     command.main(["demo"])
     assert chosen["backend"] == "tensorflow"
     monkeypatch.setenv("KERAS_BACKEND", "")
@@ -56,7 +59,9 @@ def test_without_it_keras_is_asked(chosen, monkeypatch, tmp_path):
     assert chosen["backend"] == "torch"
 
 
-def test_what_is_installed_is_good_enough(chosen, monkeypatch, capsys):
+def test_an_installed_backend_replaces_a_missing_default(
+    chosen, monkeypatch, capsys
+):
     only(monkeypatch, "torch")
     assert command.main(["demo"]) == 0
     assert chosen["backend"] == "torch"
@@ -64,7 +69,7 @@ def test_what_is_installed_is_good_enough(chosen, monkeypatch, capsys):
     assert printed == "'tensorflow' is not installed; using 'torch'.\n"
 
 
-def test_a_backend_that_is_not_there(chosen, monkeypatch, capsys):
+def test_a_missing_backend_is_an_error(chosen, monkeypatch, capsys):
     only(monkeypatch, "torch")
     assert command.main(["demo", "--backend", "jax"]) == 1
     message = "the backend 'jax' is not installed: pip install"

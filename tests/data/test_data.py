@@ -1,10 +1,7 @@
-"""Tests of the data sets: real ones where the machine has their files."""
+"""The image data sets: from their real files where these are installed."""
 
 import gzip
 import hashlib
-import os
-import shutil
-import subprocess
 import sys
 import zipfile
 from collections import Counter
@@ -19,6 +16,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_dts import data
+from keras_dts.data import tfds as tfds_module
 
 DIGITS_PER_CLASS = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -104,7 +102,7 @@ def test_digits_are_split_by_class():
     np.testing.assert_allclose(test, 0.4 * (train + test), atol=1)
 
 
-def test_digits_are_always_split_alike():
+def test_digits_have_a_fixed_split():
     splits = data.load("digits")
     for first, second in zip(splits, data.load("digits"), strict=True):
         np.testing.assert_array_equal(first, second)
@@ -146,19 +144,18 @@ def test_plain_tfds_reads_the_prepared_fashion_mnist(
     assert np.bincount(labels).tolist() == [1_000] * 10
 
 
-def test_fashion_mnist_is_prepared_when_it_is_needed(
+def test_fashion_mnist_is_prepared_if_it_is_missing(
     fashion_mnist_dir, tmp_path, monkeypatch
 ):
     sources = []
 
     def prepare(source, *, data_dir):
         sources.append(source)
-        shutil.copytree(fashion_mnist_dir, data_dir, dirs_exist_ok=True)
 
-    monkeypatch.setattr(data, "prepare_fashion_mnist", prepare)
-    splits = data.load("fashion_mnist", data_dir=tmp_path)
-    assert len(splits.x_test) == 10_000
-    assert sources == [str(DEBIAN)]
+    monkeypatch.setattr(tfds_module, "prepare_fashion_mnist", prepare)
+    for data_dir in (fashion_mnist_dir, tmp_path):
+        tfds_module._prepare(tfds, "fashion_mnist", data_dir)
+    assert sources == [str(DEBIAN)], "once, and not where it was prepared"
 
 
 @pytest.mark.parametrize(
@@ -193,7 +190,7 @@ def grey_jpeg(word_id, channels):
 @pytest.fixture
 def tiny_imagenet_zip(tmp_path, monkeypatch):
     """A Tiny-ImageNet of three classes; of each, one image is greyscale."""
-    from keras_dts.data import tiny_imagenet as _tiny_imagenet
+    from keras_dts.data import tiny_imagenet
 
     path = tmp_path / "tiny-imagenet-200.zip"
     root = "tiny-imagenet-200"
@@ -217,7 +214,7 @@ def tiny_imagenet_zip(tmp_path, monkeypatch):
         )
         archive.writestr(f"{root}/test/images/test_0.JPEG", b"")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    monkeypatch.setattr(_tiny_imagenet, "SHA256", digest)
+    monkeypatch.setattr(tiny_imagenet, "SHA256", digest)
     monkeypatch.setattr(
         tfds.download.DownloadManager, "download", lambda self, url: path
     )
@@ -249,13 +246,13 @@ def test_an_altered_tiny_imagenet_archive_is_refused(
         data.load("tiny_imagenet", data_dir=tmp_path / "tfds")
 
 
-def test_unknown_name():
+def test_an_unknown_name_is_refused():
     message = "`name` must be one of 'digits', .* Received: name='mnist'"
     with pytest.raises(ValueError, match=message):
         data.load("mnist")
 
 
-def test_source_without_the_files(tmp_path):
+def test_a_source_without_the_files_is_refused(tmp_path):
     (tmp_path / "train-images-idx3-ubyte.gz").touch()
     message = (
         "`source` must be a directory with .*; train-labels-idx1-ubyte.gz, "
@@ -273,8 +270,10 @@ def test_source_without_the_files(tmp_path):
         ("cifar100", "a network"),
     ],
 )
-def test_no_network(name, remedy, offline, tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "DEBIAN_FASHION_MNIST", str(tmp_path))
+def test_a_failed_download_names_what_it_needs(
+    name, remedy, offline, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tfds_module, "DEBIAN_FASHION_MNIST", str(tmp_path))
     message = f"`name` must be .*{remedy}. Received: name='{name}', data_dir="
     with pytest.raises(RuntimeError, match=message):
         data.load(name, data_dir=tmp_path)
@@ -289,14 +288,14 @@ def test_no_network(name, remedy, offline, tmp_path, monkeypatch):
         ("cifar10", "importlib_resources", "data"),
     ],
 )
-def test_missing_package(name, module, extra, monkeypatch):
+def test_a_missing_package_names_its_extra(name, module, extra, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     message = rf'{name}.*pip install "keras-dts\[{extra}\]".*{module}'
     with pytest.raises(ImportError, match=message):
         data.load(name)
 
 
-def test_gpus_are_left_to_the_backend(monkeypatch):
+def test_tensorflow_is_kept_off_the_gpus_of_another_backend(monkeypatch):
     calls = []
     monkeypatch.setattr(
         tf.config, "set_visible_devices", lambda *args: calls.append(args)
@@ -305,21 +304,3 @@ def test_gpus_are_left_to_the_backend(monkeypatch):
         data.load("cifar10")
     is_tensorflow = keras.config.backend() == "tensorflow"
     assert calls == ([] if is_tensorflow else [([], "GPU")])
-
-
-def test_import_brings_nothing_optional():
-    # Keras itself imports scikit-learn where it is installed.
-    code = (
-        "import sys; import keras; before = set(sys.modules); "
-        "import keras_dts.data; print("
-        "{'tensorflow', 'tensorflow_datasets', 'sklearn', 'sklearn.datasets'}"
-        ".intersection(set(sys.modules) - before))"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "KERAS_BACKEND": "jax"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert result.stdout.strip() == "set()"

@@ -1,4 +1,4 @@
-"""Tests of the text data sets: the npm archives' whole, GLUE's by its form."""
+"""The text data sets: npm's archives as they are, GLUE as mocked data."""
 
 import hashlib
 import io
@@ -14,10 +14,12 @@ import pytest
 import tensorflow_datasets as tfds
 
 from keras_dts import data
-from keras_dts.data import mail as _texts
+from keras_dts.data import arrays, glue, speeches, tfds as tfds_module
 from keras_dts.data.archives import NpmPackage, read_texts
+from keras_dts.data.mail import SPAM_ASSASSIN, to_text
+from keras_dts.data.speeches import STATE_OF_THE_UNION
 
-PACKAGES = [_texts.SPAM_ASSASSIN, _texts.STATE_OF_THE_UNION]
+PACKAGES = [SPAM_ASSASSIN, STATE_OF_THE_UNION]
 DATASETS = Path(os.environ.get("KERAS_HOME", "~/.keras"), "datasets")
 HEADERS = (
     "Received",
@@ -48,7 +50,7 @@ def corpus():
 
 @pytest.fixture
 def offline(monkeypatch):
-    """Fails each download, and notes its address."""
+    """Makes each download fail, and records its address."""
     urls = []
 
     def urlopen(url, *args, **kwargs):
@@ -105,9 +107,7 @@ def test_spam_assassin_is_split_by_class_and_has_no_text_twice(spam, mails):
         assert first_half.mean() == pytest.approx(labels.mean(), abs=0.05)
 
 
-def test_spam_assassin_is_always_split_alike(spam):
-    for first, second in zip(spam, data.load("spam_assassin"), strict=True):
-        np.testing.assert_array_equal(first, second)
+def test_spam_assassin_has_a_fixed_split(spam):
     assert spam.x_train[0].startswith(
         "Subject: Re: [ILUG] find the biggest file\n\nInn Share's [shar"
     )
@@ -133,7 +133,7 @@ def test_known_mails_have_their_labels(mails, words, label):
     assert set(labels) == {label}
 
 
-def test_every_mail_is_a_subject_and_a_body(mails):
+def test_each_mail_is_its_subject_and_its_body(mails):
     assert all(text.startswith("Subject:") for text in mails)
     pictures = [text for text in mails if "\n\n" not in text]
     assert len(pictures) == 16
@@ -141,8 +141,8 @@ def test_every_mail_is_a_subject_and_a_body(mails):
     assert not any(control.search(text) for text in mails)
 
 
-def test_no_header_but_the_subject_is_left(mails):
-    raws = [raw for _, raw in read_texts(archive(_texts.SPAM_ASSASSIN))]
+def test_all_headers_but_the_subject_are_removed(mails):
+    raws = [raw for _, raw in read_texts(archive(SPAM_ASSASSIN))]
     assert len(raws) == 6_046
     header = re.compile(rf"^(?:{'|'.join(HEADERS)}):", re.MULTILINE)
     assert (
@@ -156,7 +156,7 @@ def test_no_header_but_the_subject_is_left(mails):
         assert match.start() > text.index("\n\n") + 2
 
 
-def test_nothing_is_left_of_what_filters_added(mails):
+def test_marks_and_reports_of_filters_are_removed(mails):
     marks = ("Subject: (SPAM?", "Subject: [SPAM]", "Subject: *****SPAM")
     assert not [text for text in mails if text.startswith(marks)]
     report = re.compile(r"^S?PAM: (?:This mail is|Content analysis)", re.M)
@@ -170,11 +170,11 @@ def test_the_archives_have_their_digests(package):
     assert digest == package.sha256
 
 
-def test_a_plain_mail():
+def test_a_plain_mail_is_subject_and_body():
     raw = mail(
         "Received: from a", "Subject: Hi", "X-Spam-Flag: YES", "", "One."
     )
-    assert _texts.to_text(raw) == "Subject: Hi\n\nOne."
+    assert to_text(raw) == "Subject: Hi\n\nOne."
 
 
 def test_plain_text_goes_before_html_and_attachments_are_ignored():
@@ -212,7 +212,7 @@ def test_plain_text_goes_before_html_and_attachments_are_ignored():
         "Footer",
         "--m--",
     )
-    assert _texts.to_text(raw) == "Subject: Parts\n\nGrüße\naus Köln\n\nFooter"
+    assert to_text(raw) == "Subject: Parts\n\nGrüße\naus Köln\n\nFooter"
 
 
 def test_html_alone_gives_its_text():
@@ -227,9 +227,9 @@ def test_html_alone_gives_its_text():
         "<table><tr><td>1</td><td>2</td></tr></table> 3 < 4<br>end <a href",
     )
     text = "Subject: Page\n\nTitle\nViagra & more bold\n1\n2\n3 < 4\nend"
-    assert _texts.to_text(raw).startswith(text)
+    assert to_text(raw).startswith(text)
     for hidden in ("color", "alert", "IE", "DOCTYPE"):
-        assert hidden not in _texts.to_text(raw)
+        assert hidden not in to_text(raw)
 
 
 @pytest.mark.parametrize(
@@ -248,9 +248,11 @@ def test_html_alone_gives_its_text():
         ("us-ascii", b"a\x00\x07b\tc\r\nd", "ab\tc\nd"),
     ],
 )
-def test_charsets_that_are_missing_wrong_or_broken(charset, body, text):
+def test_texts_with_a_missing_wrong_or_broken_charset_are_decoded(
+    charset, body, text
+):
     head = f"Subject: S\nContent-Type: text/plain; charset={charset}\n\n"
-    assert _texts.to_text(head.encode() + body) == f"Subject: S\n\n{text}"
+    assert to_text(head.encode() + body) == f"Subject: S\n\n{text}"
 
 
 @pytest.mark.parametrize(
@@ -272,11 +274,11 @@ def test_charsets_that_are_missing_wrong_or_broken(charset, body, text):
         (b"Subject: **urgent** spam\n", "Subject: **urgent** spam"),
     ],
 )  # fmt: skip
-def test_subjects(header, subject):
+def test_subjects_are_decoded(header, subject):
     raw = b"From: a@example.com\n" + header + b"\nBody."
-    text, _, body = _texts.to_text(raw).partition("\n\n")
+    text, _, body = to_text(raw).partition("\n\n")
     assert text.rstrip() == subject
-    assert body == "SplitModel."
+    assert body == "Body."
 
 
 def test_a_filters_report_and_second_headers_are_removed():
@@ -287,15 +289,15 @@ def test_a_filters_report_and_second_headers_are_removed():
         "\tby b",
         "To: c",
         "",
-        "SplitModel.",
+        "Body.",
     )
-    assert _texts.to_text(raw) == "Subject: S\n\nBody."
+    assert to_text(raw) == "Subject: S\n\nBody."
     raw = mail(
         "Subject: S", "", "SPAM: This", "SPAM: that", "", "> SPAM: quoted"
     )
-    assert _texts.to_text(raw) == "Subject: S\n\n> SPAM: quoted"
-    raw = mail("Subject: S", "", "SPAM: a headline", "SplitModel.")
-    assert _texts.to_text(raw) == "Subject: S\n\nSPAM: a headline\nBody."
+    assert to_text(raw) == "Subject: S\n\n> SPAM: quoted"
+    raw = mail("Subject: S", "", "SPAM: a headline", "Body.")
+    assert to_text(raw) == "Subject: S\n\nSPAM: a headline\nBody."
 
 
 @pytest.mark.parametrize(
@@ -312,14 +314,14 @@ def test_a_filters_report_and_second_headers_are_removed():
     ],
 )
 def test_a_broken_mail_is_still_a_text(raw):
-    text = _texts.to_text(raw)
+    text = to_text(raw)
     assert text.startswith("Subject:")
     text.encode()
 
 
 def test_a_text_counts_once_and_not_under_two_labels():
     pairs = [("b", 1), ("a", 0), ("b", 1), ("c", 0), ("c", 1), ("c", 0)]
-    assert _texts.unique(pairs) == {"b": 1, "a": 0}
+    assert arrays.unique(pairs) == {"b": 1, "a": 0}
 
 
 def test_only_the_texts_of_an_archive_are_read(tmp_path):
@@ -360,7 +362,7 @@ def test_passages_end_with_sentences(corpus):
     ends = [passage[-1] in '.?!"”]' for passage in corpus.train]
     assert np.mean(ends) > 0.99
     sentence = "We met Mr. Smith of the U.S. Senate in St. Louis. "
-    passages = list(_texts._passages(sentence * 25))
+    passages = list(speeches._passages(sentence * 25))
     assert len(passages) == 3
     assert {p[-10:] for p in passages} == {"St. Louis."}
 
@@ -403,7 +405,7 @@ def test_glue_has_the_documented_form(name, is_pair, class_names):
         ("glue/mnli_mismatched", "validation_mismatched"),
     ],
 )
-def test_glue_is_tested_on_what_has_labels(name, split, monkeypatch):
+def test_glue_is_tested_on_examples_with_labels(name, split, monkeypatch):
     calls = []
     with tfds.testing.mock_data(num_examples=2):
         load = tfds.load
@@ -427,21 +429,24 @@ def test_glue_columns_are_in_order_and_decoded():
             "idx": np.array([9]),
         }
     ] * 2
-    columns = _texts.GLUE_COLUMNS["glue/mnli"]
-    (first, second), labels = _texts.load_glue(batches, columns)
+    columns = glue.GLUE_COLUMNS["glue/mnli"]
+    (first, second), labels = glue.texts_and_labels(batches, columns)
     assert first.tolist() == ["für"] * 2
     assert second.tolist() == ["zwei"] * 2
     assert labels.tolist() == [2, 2]
 
 
-def test_classes_have_names_where_they_are_known():
+def test_class_names_are_those_of_the_data_set_or_none():
     named = tfds.features.ClassLabel(names=["cat", "dog"])
-    assert data._class_names(named) == ("cat", "dog")
-    assert data._class_names(tfds.features.ClassLabel(num_classes=2)) is None
+    assert tfds_module._class_names(named) == ("cat", "dog")
+    assert (
+        tfds_module._class_names(tfds.features.ClassLabel(num_classes=2))
+        is None
+    )
     assert data.load("digits").class_names is None
 
 
-def test_unknown_corpus():
+def test_an_unknown_corpus_is_refused():
     message = "`name` must be .*'state_of_the_union'.* Received: name='moby'"
     with pytest.raises(ValueError, match=message):
         data.load_corpus("moby")
@@ -450,11 +455,13 @@ def test_unknown_corpus():
 @pytest.mark.parametrize(
     ("load", "name", "package"),
     [
-        (data.load, "spam_assassin", _texts.SPAM_ASSASSIN),
-        (data.load_corpus, "state_of_the_union", _texts.STATE_OF_THE_UNION),
+        (data.load, "spam_assassin", SPAM_ASSASSIN),
+        (data.load_corpus, "state_of_the_union", STATE_OF_THE_UNION),
     ],
 )
-def test_no_network(load, name, package, offline, tmp_path):
+def test_a_failed_download_names_what_it_needs(
+    load, name, package, offline, tmp_path
+):
     message = (
         "`name` must be .* in `data_dir` or .* needs a network, or "
         f"npm pack @stdlib/{package.name}@0.2.3 --pack-destination DIR and "
@@ -469,7 +476,7 @@ def test_no_network(load, name, package, offline, tmp_path):
 
 
 def test_an_archive_in_data_dir_is_not_downloaded(corpus, offline, tmp_path):
-    file = archive(_texts.STATE_OF_THE_UNION)
+    file = archive(STATE_OF_THE_UNION)
     (tmp_path / file.name).symlink_to(file)
     again = data.load_corpus("state_of_the_union", data_dir=tmp_path)
     np.testing.assert_array_equal(again.test, corpus.test)
@@ -477,7 +484,7 @@ def test_an_archive_in_data_dir_is_not_downloaded(corpus, offline, tmp_path):
 
 
 def test_a_damaged_archive_is_downloaded_again(offline, tmp_path):
-    (tmp_path / _texts.SPAM_ASSASSIN.file).write_bytes(b"damaged")
+    (tmp_path / SPAM_ASSASSIN.file).write_bytes(b"damaged")
     with pytest.raises(RuntimeError, match="no network"):
         data.load("spam_assassin", data_dir=tmp_path)
     assert len(offline) == 1
@@ -486,7 +493,7 @@ def test_a_damaged_archive_is_downloaded_again(offline, tmp_path):
 def test_a_download_with_another_digest_is_refused(monkeypatch, tmp_path):
     other = tar(tmp_path / "other.tgz", {"package/data/a.txt": b"a"})
     package = NpmPackage("stdlib", "datasets-sotu", "0.2.3", "0" * 64)
-    monkeypatch.setattr(_texts, "STATE_OF_THE_UNION", package)
+    monkeypatch.setattr(speeches, "STATE_OF_THE_UNION", package)
     monkeypatch.setattr(NpmPackage, "url", other.as_uri())
     message = "state_of_the_union.*sha256 file hash does not match.*0{64}"
     with pytest.raises(RuntimeError, match=message):

@@ -91,14 +91,15 @@ def test_weights_without_a_teacher_are_loaded_into_a_fresh_process(tmp_path):
     model = train(distiller())
     model.save_weights(tmp_path / "run.weights.h5")
     script = (
-        "import sys; sys.path.insert(0, sys.argv[2])\n"
+        "import sys; sys.path[:0] = sys.argv[2:]\n"
         "from test_checkpoints import distiller, number\n"
         "model = distiller(); model.load_weights(sys.argv[1])\n"
         "print(round(number(model.temperature.temperature), 5))\n"
     )
-    here = str(pathlib.Path(__file__).parents[1] / "support")
+    here = pathlib.Path(__file__).parent
+    folders = [str(here), str(here.parent / "support")]
     done = subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "run.weights.h5", here],
+        [sys.executable, "-c", script, tmp_path / "run.weights.h5", *folders],
         capture_output=True,
         check=True,
         text=True,

@@ -8,7 +8,7 @@ from helpers import randomize
 from keras_hub import models
 from sentencepiece import SentencePieceTrainer
 
-from keras_dts.data.vocabularies import byte_pairs
+from keras_dts.data import byte_pair_vocabulary
 
 WORDS = ["the", "quick", "brown", "fox", "jumped", "over", "a", "lazy", "dog"]
 WORDS += ["and", "bad", "good", "mail", "offers", "spam"]
@@ -77,7 +77,7 @@ def distil_bert(width=8, layers=1, seed=1, length=16, vocabulary=VOCABULARY):
 @functools.cache
 def bpe(size):
     """A byte-pair vocabulary and its merges, trained on the sentences."""
-    return byte_pairs(SENTENCES, size)
+    return byte_pair_vocabulary(SENTENCES, size)
 
 
 def gpt2_tokenizer(size=275):

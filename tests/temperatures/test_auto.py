@@ -4,8 +4,7 @@ import keras
 import numpy as np
 import pytest
 from helpers import blobs, crossentropy, mlp, number, randomize
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from keras_dts import DTS, Distiller, DynamicTemperature

@@ -6,11 +6,10 @@ import keras
 import numpy as np
 import pytest
 from helpers import number
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from keras_dts import DynamicTemperature
-from keras_dts.temperatures.dynamic import reference_scale, smooth_scale
+from keras_dts.temperatures.gap_scale import reference_scale, smooth_scale
 
 VECTORS = json.loads(
     (pathlib.Path(__file__).parents[1] / "vectors/reference.json").read_text()

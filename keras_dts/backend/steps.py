@@ -1,0 +1,60 @@
+"""How a backend runs a step: eagerly or not, in replicas, with a gradient."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_dts.types import Tensor
+
+
+def runs_eagerly() -> bool:
+    """Says whether Python runs in every step, as on PyTorch."""
+    eager: bool = keras.config.backend() == "torch"
+    return eager
+
+
+def replica_count() -> int:
+    """Returns how many replicas of a model TensorFlow trains at the same time.
+
+    Keras divides losses by that number, since the replicas' gradients are
+    summed. It is 1 on the other backends.
+    """
+    if keras.config.backend() != "tensorflow":
+        return 1
+    tf: Any = importlib.import_module("tensorflow")
+    count: int = tf.distribute.get_strategy().num_replicas_in_sync
+    return count
+
+
+def no_gradient() -> AbstractContextManager[Any]:
+    """Returns a context in which PyTorch records nothing for a gradient.
+
+    JAX and TensorFlow record a gradient only where a function asks for one.
+    """
+    if keras.config.backend() != "torch":
+        return contextlib.nullcontext()
+    torch: Any = importlib.import_module("torch")
+    context: AbstractContextManager[Any] = torch.no_grad()
+    return context
+
+
+def without_gradient(
+    function: Callable[..., Tensor], *tensors: Tensor
+) -> Tensor:
+    """Computes a function that the gradient does not flow through.
+
+    Args:
+        function: From the tensors to a tensor.
+        *tensors: The tensors.
+    """
+    if keras.config.backend() == "torch":
+        with no_gradient():
+            return function(*tensors)
+    return function(*map(ops.stop_gradient, tensors))

@@ -1,0 +1,242 @@
+"""The logits of a step, computed chunk of tokens by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from keras_dts.backend import fold_chunks, map_chunks
+from keras_dts.logits import (
+    BatchLogits,
+    EntryFunction,
+    LogitPair,
+    WeightedMean,
+    weighted_mean,
+)
+from keras_dts.types import Tensor
+from keras_dts.utils import loss_dtype, to_loss_dtype, unreduced
+
+
+class LogitChunk(NamedTuple):
+    """Some tokens, as both models see them.
+
+    Attributes:
+        pair: Both models' logits, labels and weights, `(size, 1, ...)`.
+        faults: As in `BatchLogits`.
+        y: The labels; an index that names no class is replaced by one that
+            does. `None` without labels.
+        outputs: The student's outputs, for the loss on labels.
+    """
+
+    pair: LogitPair
+    faults: Tensor
+    y: Tensor | None
+    outputs: Tensor
+
+
+class TokenStream(NamedTuple):
+    """The tokens of a batch, and how a chunk of them becomes logits.
+
+    Attributes:
+        read: From the values of `trained`, and a chunk of `batch`, to a
+            `LogitChunk`.
+        trained: Values that the gradient flows to, beside the batch.
+        batch: Tensors of shape `(tokens, 1, ...)`.
+        shape: The shape of the tokens, `(batch, length)`.
+        size: The number of tokens in a chunk.
+        jit: As for `backend.map_chunks`.
+    """
+
+    read: Callable[[list[Tensor], dict[str, Tensor]], LogitChunk]
+    trained: list[Tensor]
+    batch: dict[str, Tensor]
+    shape: tuple[Any, ...]
+    size: int
+    jit: bool
+
+    def columns(
+        self, row: Callable[[LogitChunk], list[Tensor]], count: int
+    ) -> list[Tensor]:
+        """Computes values for each token, in one pass.
+
+        Args:
+            row: From a chunk to `count` values, each a scalar or one for
+                each token, shape `(size, 1)`.
+            count: The number of values.
+
+        Returns:
+            The values, each of shape `(batch, length)`.
+        """
+
+        def rows(trained: list[Tensor], chunk: dict[str, Tensor]) -> Tensor:
+            values = map(to_loss_dtype, row(self.read(trained, chunk)))
+            return ops.concatenate(
+                [ops.broadcast_to(x, (self.size, 1)) for x in values], axis=-1
+            )
+
+        table = map_chunks(
+            rows, self.trained, self.batch, self.size, count, jit=self.jit
+        )  # (tokens, count)
+        return [ops.reshape(table[:, i], self.shape) for i in range(count)]
+
+    def frozen(self) -> TokenStream:
+        """Returns the same tokens, without a gradient."""
+        trained, batch = keras.tree.map_structure(
+            ops.stop_gradient, (self.trained, self.batch)
+        )
+        return self._replace(trained=trained, batch=batch)
+
+
+class ChunkedBatch(BatchLogits):
+    """A step that never holds all logits: each pass computes them anew.
+
+    Args:
+        tokens: The tokens of the step.
+        label_loss: `None`, or the loss on labels before its reduction, a
+            `keras.losses.Loss` or a function of labels and outputs.
+
+    Attributes:
+        label_values: After `weighted_means`, the loss on labels of each
+            token, shape `(batch, length)`.
+    """
+
+    is_whole = False
+    outputs = (0,)
+
+    def __init__(self, tokens: TokenStream, label_loss: Any = None) -> None:
+        self.tokens = tokens
+        self.label_values: Tensor | None = None
+        self._label_loss = label_loss
+        self._gap: Tensor | None = None
+
+    def select(self, outputs: Iterable[int]) -> ChunkedBatch:
+        """Returns the step: there is one output."""
+        del outputs
+        return self
+
+    def columns(self, *functions: EntryFunction) -> dict[int, list[Tensor]]:
+        """Computes values for every token, without a gradient."""
+        return {0: self._frozen_columns(*functions)}
+
+    def means(self, *functions: EntryFunction) -> list[Tensor]:
+        """Computes means over the tokens that count, without a gradient."""
+        *values, weights = self._frozen_columns(*functions, _weights)
+        return [_mean(column, weights) for column in values]
+
+    def gap(self, needed: Tensor | bool = True) -> Tensor:
+        """Computes the mean gap, by a pass of its own unless it is known."""
+        if self._gap is not None:
+            return self._gap
+        nothing = ops.zeros((), dtype=loss_dtype())
+        if "y" not in self.tokens.batch:
+            return nothing
+
+        def measure() -> Tensor:
+            return self.means(LogitPair.gap_values)[0]
+
+        if isinstance(needed, bool):
+            return measure() if needed else nothing
+        return ops.cond(needed, measure, lambda: nothing)
+
+    def weighted_means(
+        self, losses: list[WeightedMean], temperature: WeightedMean | None
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Computes the losses, and all else that the step logs, in one pass."""
+
+        def row(chunk: LogitChunk) -> list[Tensor]:
+            values = ops.zeros(())
+            if temperature is not None:
+                values = temperature.function(chunk.pair)
+            return [
+                self._label_row(chunk),
+                ops.stop_gradient(values),
+                chunk.pair.gap_values(),
+                _weights(chunk.pair),
+                *[chunk.faults[i] for i in range(2)],
+                *[loss.function(chunk.pair) for loss in losses],
+            ]
+
+        labels, warmth, gaps, weights, *rest = self.tokens.columns(
+            row, 6 + len(losses)
+        )
+        self.label_values = labels
+        self.faults = ops.stack([ops.max(fault) for fault in rest[:2]])
+        self._gap = _mean(gaps, weights)
+        values = [weighted_mean(column, weights) for column in rest[2:]]
+        return values, temperature and _mean(warmth, weights)
+
+    def fold(
+        self,
+        update: Callable[[LogitChunk, Tensor | None, Tensor | None], None],
+        variables: list[Any],
+        sample_weight: Tensor | None,
+    ) -> None:
+        """Updates variables chunk by chunk, without a gradient.
+
+        Args:
+            update: Updates them, from a chunk, its labels as they came, or
+                `None`, and its sample weights, or `None`.
+            variables: The variables.
+            sample_weight: One weight for each token, shape
+                `(batch, length)`, or `None`.
+        """
+        batch = dict(self.tokens.batch)
+        if sample_weight is not None:
+            batch["sample_weight"] = one_by_one(sample_weight)
+        frozen = self.tokens._replace(batch=batch).frozen()
+
+        def body(
+            values: list[Tensor], chunk: dict[str, Tensor]
+        ) -> list[Tensor]:
+            read = frozen.read(frozen.trained, chunk)
+            mapping = zip(variables, values, strict=True)
+            with keras.StatelessScope(mapping) as scope:
+                update(read, chunk.get("y"), chunk.get("sample_weight"))
+            return [scope.get_current_value(v) for v in variables]
+
+        start = [v.value for v in variables]
+        end = fold_chunks(body, start, frozen.batch, frozen.size)
+        for variable, value in zip(variables, end, strict=True):
+            variable.assign(value)
+
+    def _frozen_columns(self, *functions: EntryFunction) -> list[Tensor]:
+        return self.tokens.frozen().columns(
+            lambda chunk: [f(chunk.pair) for f in functions], len(functions)
+        )
+
+    def _label_row(self, chunk: LogitChunk) -> Tensor:
+        """Computes the loss on labels of each token of a chunk."""
+        if self._label_loss is None or chunk.y is None:
+            return ops.zeros(())
+        return unreduced(
+            self._label_loss,
+            to_loss_dtype(chunk.y),
+            to_loss_dtype(chunk.outputs),
+        )
+
+
+def one_by_one(x: Tensor) -> Tensor:
+    """Makes a batch of rows a batch of single tokens.
+
+    Args:
+        x: Shape `(batch, length, ...)`.
+
+    Returns:
+        Shape `(batch * length, 1, ...)`.
+    """
+    return ops.reshape(x, (-1, 1, *x.shape[2:]))
+
+
+def _weights(pair: LogitPair) -> Tensor:
+    if pair.weights is None:
+        return ops.ones_like(pair.student[..., 0])
+    return pair.weights
+
+
+def _mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Computes the plain mean of values over the entries that weigh."""
+    counted = ops.cast(ops.not_equal(weights, 0), values.dtype)
+    return weighted_mean(values, counted)

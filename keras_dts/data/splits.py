@@ -1,0 +1,55 @@
+"""What `load` and `load_corpus` return."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Splits(NamedTuple):
+    """Holds a data set's training and test arrays.
+
+    Args:
+        x_train: Training images in [0, 1], shape `(n, height, width,
+            channels)`, float32; or training texts, an object array of `str`
+            of shape `(n,)`; or, for pairs of texts, a tuple of two such
+            arrays in the order that KerasHub's tasks take.
+        y_train: Training labels, shape `(n,)`, int32.
+        x_test: Test images or texts, in the form of `x_train`.
+        y_test: Test labels, in the form of `y_train`.
+        num_classes: The number of classes; labels are less than this.
+        class_names: The names of the classes in the order of the labels, or
+            `None` where the classes are numbers or have no known names.
+
+    Example:
+    >>> from keras_dts import data
+    >>> data.load("digits").num_classes
+    10
+    """
+
+    x_train: Any
+    y_train: npt.NDArray[np.int32]
+    x_test: Any
+    y_test: npt.NDArray[np.int32]
+    num_classes: int
+    class_names: tuple[str, ...] | None = None
+
+
+class Corpus(NamedTuple):
+    """Holds the passages of a corpus for language models.
+
+    Args:
+        train: Training passages, an object array of `str`, shape `(n,)`.
+        test: Test passages, in the form of `train`.
+
+    Example:
+    >>> import numpy as np
+    >>> from keras_dts import data
+    >>> data.Corpus(np.array(["One."], object), np.array(["Two."], object)).test
+    array(['Two.'], dtype=object)
+    """
+
+    train: npt.NDArray[np.object_]
+    test: npt.NDArray[np.object_]

@@ -1,0 +1,66 @@
+"""Composes a distiller of its parts."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from keras_dts.cache import CacheAdapter
+from keras_dts.distiller.fit_data import FitData
+from keras_dts.distiller.logs import StepLogs
+from keras_dts.distiller.model_pair import ModelPair
+from keras_dts.distiller.objective import Objective
+from keras_dts.distiller.steps import Steps
+from keras_dts.distiller.student_loss import StudentLoss
+from keras_dts.distiller.terms import Terms
+from keras_dts.text import RawTextAdapter
+
+
+class Parts(NamedTuple):
+    """What a distiller is composed of.
+
+    Attributes:
+        models: Gives each model its input, and builds and checks both.
+        objective: Computes what a training step minimises.
+        logs: The means of what steps log.
+        steps: Adds the teacher's outputs to steps, and computes their losses.
+        fit_data: Converts data that Keras would not take.
+    """
+
+    models: ModelPair
+    objective: Objective
+    logs: StepLogs
+    steps: Steps
+    fit_data: FitData
+
+
+def compose(
+    distiller: Any, entries: list[Any], from_logits: tuple[Any, Any]
+) -> Parts:
+    """Makes the parts of a distiller.
+
+    Args:
+        distiller: The distiller, with the arguments of its constructor as
+            attributes.
+        entries: Its `distillation_losses`, an entry for each term.
+        from_logits: For teacher and student whether their outputs are
+            logits, or `"auto"`.
+    """
+    pair = distiller.teacher, distiller.student
+    inputs = distiller.teacher_inputs, distiller.student_inputs
+    terms = Terms(entries, *pair)
+    policies = terms.policies_with(distiller.temperature)
+    models = ModelPair(*pair, terms, policies, from_logits, *inputs)
+    student_loss = StudentLoss(distiller)
+    weights = (
+        distiller.student_loss_weight,
+        distiller.distillation_loss_weights,
+    )
+    objective = Objective(
+        models, terms, distiller.temperature, student_loss, weights
+    )
+    logs = StepLogs(objective.logged_names)
+    steps = Steps(models, objective, student_loss, logs, distiller)
+    cache = CacheAdapter(distiller.student, distiller.check_cache)
+    text = RawTextAdapter(*pair, *inputs)
+    fit_data = FitData((cache, text), lambda: distiller.evaluates_teacher)
+    return Parts(models, objective, logs, steps, fit_data)

@@ -1,0 +1,108 @@
+"""Data that Keras would not take: what `fit` and related methods convert."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_dts.utils import DataAdapter
+
+_NAMES = ("x", "y", "sample_weight")
+
+
+class FitData:
+    """Converts the data among the arguments of Keras's methods.
+
+    Args:
+        adapters: The data adapters. Each one sees what the adapters before it
+            have made of the data, so that a cache of raw strings is first
+            opened and then tokenized.
+        evaluates_teacher: Returns whether evaluations run the teacher.
+    """
+
+    def __init__(
+        self,
+        adapters: tuple[DataAdapter, ...],
+        evaluates_teacher: Callable[[], bool],
+    ) -> None:
+        self._adapters = adapters
+        self._evaluates_teacher = evaluates_teacher
+
+    def for_fit(self, options: dict[str, Any]) -> None:
+        """Converts the training and the validation data of `fit`.
+
+        Args:
+            options: The arguments by name, which are changed in place.
+        """
+        # First, because adapters take the batch size out of the arguments.
+        size = options.get("validation_batch_size") or options.get("batch_size")
+        self._adapt(options, teacher=True, training=True)
+        given = options.get("validation_data")
+        if given is None:
+            return
+        data = keras.utils.unpack_x_y_sample_weight(given)
+        part = dict(zip(_NAMES, data, strict=True), batch_size=size)
+        if self._adapt(part, teacher=self._evaluates_teacher()):
+            options["validation_data"] = part["x"]
+            options.pop("validation_batch_size", None)
+
+    def for_evaluation(self, options: dict[str, Any]) -> None:
+        """Converts the data of `evaluate`."""
+        self._adapt(options, teacher=self._evaluates_teacher())
+
+    def for_prediction(self, options: dict[str, Any]) -> None:
+        """Converts the data of `predict`."""
+        self._adapt(options, teacher=False)
+
+    def for_training_batch(self, options: dict[str, Any]) -> None:
+        """Converts the data of `train_on_batch`."""
+        self._adapt_batch(options, teacher=True)
+
+    def for_evaluation_batch(self, options: dict[str, Any]) -> None:
+        """Converts the data of `test_on_batch`."""
+        self._adapt_batch(options, teacher=self._evaluates_teacher())
+
+    def for_prediction_batch(self, options: dict[str, Any]) -> None:
+        """Converts the data of `predict_on_batch`."""
+        self._adapt_batch(options, teacher=False)
+
+    def _adapt(
+        self, options: dict[str, Any], *, teacher: bool, training: bool = False
+    ) -> bool:
+        """Lets the adapters convert `x`, and returns whether one did."""
+        adapted = False
+        for adapter in self._adapters:
+            if adapter.takes(options.get("x")):
+                adapter.adapt(options, teacher=teacher, training=training)
+                adapted = True
+        return adapted
+
+    def _adapt_batch(self, options: dict[str, Any], *, teacher: bool) -> None:
+        for adapter in self._adapters:
+            if adapter.takes(options.get("x")):
+                adapter.adapt_batch(options, teacher=teacher)
+
+
+def converted(
+    method: Callable[..., Any], change: Callable[[FitData, Any], None]
+) -> Callable[..., Any]:
+    """Returns a method of Keras that converts its data first.
+
+    Args:
+        method: The method of `keras.Model`. Its class overrides it in a model
+            that has a `FitData` as `fit_data`.
+        change: Changes the arguments by name, as far as they were given; a
+            method of `FitData`.
+    """
+
+    @functools.wraps(method)
+    def convert(self: Any, *args: Any, **kwargs: Any) -> Any:
+        bound = inspect.signature(method).bind(self, *args, **kwargs)
+        change(self.fit_data, bound.arguments)
+        return method(*bound.args, **bound.kwargs)
+
+    return convert

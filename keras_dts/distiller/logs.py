@@ -1,0 +1,110 @@
+"""What a step logs, and the metrics that compare both models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_dts.backend import no_gradient
+from keras_dts.chunking import LogitChunk
+from keras_dts.logits import LogitPair, WholeBatch
+from keras_dts.types import Tensor
+from keras_dts.utils import loss_dtype
+
+
+class StepLogs(keras.metrics.Metric):
+    """The means of what the steps of an epoch log, in one variable.
+
+    A step counts as many times as it has examples, as Keras counts the loss.
+
+    Args:
+        names: The names of what is logged.
+    """
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(name="step_logs", dtype=loss_dtype())
+        self.names = tuple(names)
+        # The sums, and last the number of examples.
+        self._sums = self.add_variable(
+            shape=(len(names) + 1,), initializer="zeros", name="sums"
+        )
+
+    def update_state(self, values: dict[str, Tensor], examples: Any) -> None:
+        """Adds a step.
+
+        Args:
+            values: Scalars by name; a name that is missing counts as 0.
+            examples: The number of examples in the step.
+        """
+        with no_gradient():
+            one = ops.ones((), dtype=self.dtype)
+            row = [values.get(name, 0.0 * one) for name in self.names]
+            if not isinstance(examples, int):
+                examples = ops.cast(examples, self.dtype)
+            self._sums.assign_add(ops.stack([*row, one]) * examples)
+
+    def of_evaluation(self, result: Any) -> Any:
+        """Leaves out the logs that training steps alone compute.
+
+        Args:
+            result: What an evaluation step returns: the logs; on JAX, the
+                logs and the state.
+        """
+        logs, *state = result if isinstance(result, tuple) else (result,)
+        left_out = {*self.names} - {"student_loss"}
+        logs = {name: v for name, v in logs.items() if name not in left_out}
+        return (logs, *state) if state else logs
+
+    def result(self) -> dict[str, Tensor]:
+        """Returns the means by name; 0 before the first step."""
+        *sums, examples = ops.unstack(self._sums.value)
+        examples = ops.maximum(examples, 1.0)
+        named = zip(self.names, sums, strict=True)
+        return {name: total / examples for name, total in named}
+
+
+class DistillationMetrics:
+    """The `distillation_metrics` of one `compile`.
+
+    A plain class: what Keras tracks, the next `compile` could not replace.
+
+    Args:
+        metrics: The metrics.
+    """
+
+    def __init__(self, metrics: list[Any]) -> None:
+        self.metrics = metrics
+
+    def update(self, batch: WholeBatch) -> None:
+        """Updates the metrics by a step, one output after the other."""
+        if self.metrics:
+            for pair in batch.pairs:
+                self._update(pair, batch.faults[0])
+
+    def update_chunk(self, chunk: LogitChunk) -> None:
+        """Updates the metrics by some tokens of a step."""
+        if self.metrics:
+            self._update(chunk.pair, chunk.faults[0])
+
+    def _update(self, pair: LogitPair, teacher_fault: Tensor) -> None:
+        """Updates the metrics by one output.
+
+        Args:
+            pair: The output. Teacher logits that were not finite are 0 there,
+                which no metric should see.
+            teacher_fault: 1 if there were such, which makes the metrics NaN.
+        """
+        trust = ops.where(ops.equal(teacher_fault, 0), 1.0, float("nan"))
+        weights = pair.for_each_entry(trust)
+        if pair.weights is not None:
+            weights = weights * pair.weights
+        for metric in self.metrics:
+            pair.check_same_classes(metric.name)
+            by_rank = getattr(metric, "by_rank", False)
+            logits = (pair.teacher, pair.student)
+            teacher, student = pair.argmax_logits if by_rank else logits
+            metric.update_state(
+                teacher, ops.stop_gradient(student), sample_weight=weights
+            )

@@ -1,0 +1,175 @@
+"""The teacher and the student, built and checked together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from keras_dts.chunking import ChunkPlan
+from keras_dts.distiller.terms import LossUse, Terms
+from keras_dts.features import FeatureExtractor, SymbolicCall, known_input
+from keras_dts.logits import OutputSpec, output_specs
+from keras_dts.temperatures import Temperature
+from keras_dts.text import same_tokens, tokens_unknown
+from keras_dts.types import ModelOutputs, TokenizedInputs
+
+
+class ModelPair:
+    """Gives each model its input, and builds and checks both of them once.
+
+    Args:
+        teacher: The teacher.
+        student: The student.
+        terms: The terms of the distillation loss.
+        policies: The temperatures in use.
+        from_logits: For teacher and student whether their outputs are
+            logits, or `"auto"`.
+        teacher_inputs: `None`, or a function from a batch's `x` to the
+            teacher's input.
+        student_inputs: The same for the student.
+
+    Attributes:
+        specs: How each output that losses on logits read is read; empty until
+            both models are built.
+        uses: The losses on logits, with the outputs that they read; empty
+            until then.
+        teacher_structure: The structure of the teacher's outputs, of zeros.
+    """
+
+    def __init__(
+        self,
+        teacher: keras.Model,
+        student: keras.Model,
+        terms: Terms,
+        policies: Sequence[Temperature],
+        from_logits: tuple[Any, Any],
+        teacher_inputs: Callable[[Any], Any] | None,
+        student_inputs: Callable[[Any], Any] | None,
+    ) -> None:
+        self._models = (teacher, student)
+        self._teacher = FeatureExtractor(
+            "teacher", teacher, terms.teacher_paths
+        )
+        self._student = FeatureExtractor(
+            "student", student, terms.student_paths
+        )
+        self._terms = terms
+        self._layers = [teacher, student, *terms.projectors, *policies]
+        self._policies = policies
+        self.from_logits = from_logits
+        self._teacher_inputs = teacher_inputs
+        self._student_inputs = student_inputs
+        self._checked = False
+        self.specs: tuple[OutputSpec, ...] = ()
+        self.uses: list[LossUse] = []
+        self.teacher_structure: Any = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether both models, and all that depends on them, are built."""
+        return self._checked and all(layer.built for layer in self._layers)
+
+    def teacher_input(self, x: Any) -> Any:
+        """Returns the teacher's input for a batch's `x`."""
+        if isinstance(x, TokenizedInputs):
+            return x.teacher
+        return x if self._teacher_inputs is None else self._teacher_inputs(x)
+
+    def student_input(self, x: Any) -> Any:
+        """Returns the student's input for a batch's `x`."""
+        if isinstance(x, TokenizedInputs):
+            return x.student
+        return x if self._student_inputs is None else self._student_inputs(x)
+
+    def teacher(self, x: Any, plan: ChunkPlan | None = None) -> ModelOutputs:
+        """Runs the teacher, for inference.
+
+        Args:
+            x: The `x` of a batch.
+            plan: `None`, or how the step is cut into chunks, if it is large
+                enough; then the outputs may be `HiddenStates`.
+        """
+        inputs = self.teacher_input(x)
+        if plan is None:
+            return self._teacher(inputs, training=False)
+        return _up_to_projection(plan, 0, inputs, training=False)
+
+    def student(
+        self, x: Any, training: bool | None, plan: ChunkPlan | None = None
+    ) -> ModelOutputs:
+        """Runs the student.
+
+        Args:
+            x: The `x` of a batch.
+            training: Whether it runs in training mode.
+            plan: As for `teacher`.
+        """
+        inputs = self.student_input(x)
+        if plan is None:
+            return self._student(inputs, training)
+        return _up_to_projection(plan, 1, inputs, training=training)
+
+    def ensure_ready(self, x: Any) -> None:
+        """Builds and checks both models on a batch, unless that was done."""
+        if not self.is_ready:
+            self._prepare(self.teacher_input(x), self.student_input(x))
+
+    def build_symbolically(self) -> bool:
+        """Builds and checks both models without data, if they say their inputs.
+
+        Returns:
+            Whether that was possible.
+        """
+        inputs = [known_input(model) for model in self._models if model.built]
+        if len(inputs) < 2 or None in inputs:
+            return False
+        SymbolicCall(self._prepare).trace(*inputs)
+        return self._checked
+
+    def _prepare(self, teacher_input: Any, student_input: Any) -> Any:
+        """Runs both models once, and builds and checks what depends on them.
+
+        Returns:
+            The student's outputs.
+        """
+        teacher = self._teacher(teacher_input, training=False)
+        student = self._student(student_input, training=False)
+        self.uses = self._terms.uses(student.outputs)
+        # While a model is loaded from a file, its tokens come last.
+        unknown = tokens_unknown(*self._models)
+        self.specs = output_specs(
+            self._models,
+            (teacher.outputs, student.outputs),
+            self._terms.readers(student.outputs),
+            self.from_logits,
+            same_tokens=True if unknown else same_tokens(*self._models),
+        )
+        self.teacher_structure = keras.tree.map_structure(
+            lambda _: 0, teacher.outputs
+        )
+        self._terms.build_for(teacher, student)
+        self._build_policies(teacher.outputs, student.outputs)
+        self._checked = not unknown
+        return student.outputs
+
+    def _build_policies(self, teacher: Any, student: Any) -> None:
+        theirs, ours = keras.tree.flatten(teacher), keras.tree.flatten(student)
+        for spec in self.specs:
+            shapes = spec.logit_shapes(theirs[spec.index], ours[spec.index])
+            for policy in self._policies:
+                if not policy.built:
+                    policy.build(*shapes)
+
+
+def _up_to_projection(
+    plan: ChunkPlan, role: int, inputs: Any, *, training: bool | None
+) -> ModelOutputs:
+    """Runs a model up to its projection, where the step is large enough."""
+    outputs = plan.splits[role](
+        inputs,
+        training,
+        lambda states: plan.size(*states.shape[:2]) is not None,
+    )
+    return ModelOutputs(outputs, {})

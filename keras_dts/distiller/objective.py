@@ -1,0 +1,257 @@
+"""The objective of a training step."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from keras_dts.cache import TeacherCache
+from keras_dts.chunking import Chunker, ChunkPlan
+from keras_dts.distiller.model_pair import ModelPair
+from keras_dts.distiller.softening import Softening
+from keras_dts.distiller.student_loss import StudentLoss
+from keras_dts.distiller.terms import TermInputs, Terms
+from keras_dts.logits import (
+    BatchLogits,
+    EntryWeights,
+    LogitPair,
+    Targets,
+    WholeBatch,
+    pair_outputs,
+)
+from keras_dts.temperatures import Temperature, Temperatures
+from keras_dts.types import HiddenStates, TeacherOutputs, Tensor
+from keras_dts.utils import Schedule, loss_dtype
+
+
+class StepLosses(NamedTuple):
+    """The losses and logged values of one training step.
+
+    Attributes:
+        total: What the step minimises, a scalar; 0 for a broken batch.
+        logged: Scalars by name, for the logs.
+        logits: The logits of the step.
+    """
+
+    total: Tensor
+    logged: dict[str, Tensor]
+    logits: BatchLogits
+
+
+class Objective(keras.layers.Layer):
+    """Computes what a training step minimises.
+
+    ```
+    w * student_loss + (1 - w) * sum(weight * term) + penalties
+    ```
+
+    A layer, because it holds the terms, the number of steps, and the notes on
+    broken batches.
+
+    Args:
+        models: The teacher and the student.
+        terms: The terms of the distillation loss.
+        temperature: The temperature of losses that have none of their own.
+        student_loss: The loss on labels.
+        weights: The weight of the loss on labels, a number in `[0, 1]` or a
+            schedule, and a list with a number or a schedule for each term.
+    """
+
+    def __init__(
+        self,
+        models: ModelPair,
+        terms: Terms,
+        temperature: Temperature,
+        student_loss: StudentLoss,
+        weights: tuple[float | Schedule, list[float | Schedule]],
+    ) -> None:
+        super().__init__(name="objective", autocast=False)
+        self.terms = terms
+        self._models = models
+        self._temperature = (temperature,)  # which the distiller tracks
+        self._student_loss = student_loss
+        self._weights = weights
+        self._has_schedules = any(
+            isinstance(weight, Schedule) for weight in (weights[0], *weights[1])
+        )
+        self._entry_weights = EntryWeights(name="entry_weights")
+        self.step = self.add_weight(
+            name="step",
+            shape=(),
+            dtype="int32",
+            initializer="zeros",
+            trainable=False,
+            aggregation="only_first_replica",
+        )
+        # In how many steps the teacher's logits were not finite, and in how
+        # many some labels named no class.
+        self.faults = self.add_weight(
+            name="faults",
+            shape=(2,),
+            dtype=loss_dtype(),
+            initializer="zeros",
+            trainable=False,
+            aggregation="mean",
+        )
+        self.built = True
+
+    @property
+    def logged_names(self) -> list[str]:
+        """The names of what a step logs."""
+        names = ["student_loss", "distillation_loss"]
+        names += ["gap"] if self.terms.reads_logits else []
+        names += ["temperature"] if self.terms.uses_temperature else []
+        return names
+
+    def check_cache(self, cache: TeacherCache) -> None:
+        """Raises a `ValueError` unless a cache has what the terms read."""
+        cache.check_features(self.terms.teacher_paths)
+        for name in self.terms.readers_of_outputs:
+            cache.check_every_class(name, cache.output_indices)
+        read: dict[Any, set[int]] = {}
+        for use in self._models.uses:
+            read.setdefault(use.loss, set()).update(use.outputs)
+        for loss in self.terms.losses_on_logits:
+            if not loss.accepts_top_k:
+                cache.check_every_class(type(loss).__name__, read.get(loss))
+
+    def whole(
+        self, teacher: TeacherOutputs, outputs: Any, targets: Targets
+    ) -> tuple[WholeBatch, Any]:
+        """Returns the logits of a batch, and labels that can do no harm.
+
+        Args:
+            teacher: The teacher's outputs.
+            outputs: The student's outputs.
+            targets: The labels and the weights.
+        """
+        paired = pair_outputs(
+            self._models.specs,
+            teacher,
+            outputs,
+            targets,
+            self._entry_weights,
+        )
+        return WholeBatch(paired.pairs, paired.faults), paired.y
+
+    def temperatures_of(
+        self, logits: WholeBatch, outputs: Any
+    ) -> list[Temperatures | None]:
+        """Returns the shared temperatures of a batch, for inference.
+
+        Args:
+            logits: The logits of the batch.
+            outputs: The student's outputs.
+
+        Returns:
+            For each output `None`, or `Temperatures` of NumPy arrays: a
+            scalar each, or one value for each entry that counts.
+        """
+        (temperature,) = self._temperature
+        softening = Softening(self._models.uses, temperature)
+        found: list[Temperatures | None]
+        found = [None] * len(keras.tree.flatten(outputs))
+        for pair, values in softening.shared_temperatures(logits):
+            found[pair.output] = Temperatures(
+                *(_counted(value, pair) for value in values)
+            )
+        return found
+
+    def compute(
+        self,
+        inputs: TermInputs,
+        targets: Targets,
+        plan: ChunkPlan,
+    ) -> StepLosses:
+        """Computes the losses of a step, and moves what a step moves.
+
+        Args:
+            inputs: The outputs of both models.
+            targets: The labels and the weights.
+            plan: How the step is cut into chunks, if it is.
+        """
+        logits, label_loss = self._logits(
+            inputs.teacher, inputs.student.outputs, targets, plan
+        )
+        values, temperature = self._term_values(logits, inputs)
+        # In chunks, only now are its values and the faults known.
+        student_loss = label_loss()
+        student_weight, term_weights = self._weights
+        distillation_loss = sum(
+            self._now(weight) * value
+            for weight, value in zip(term_weights, values, strict=True)
+        )
+        weight = self._now(student_weight)
+        taught = self._student_loss.with_penalties(distillation_loss)
+        total = weight * student_loss + (1 - weight) * taught
+        logged = {
+            "student_loss": self._student_loss.unshare(student_loss),
+            "distillation_loss": distillation_loss,
+        }
+        if self.terms.reads_logits:
+            logged["gap"] = logits.gap()
+        if temperature is not None:
+            logged["temperature"] = temperature
+        self._note(logits.faults)
+        total = total * (1 - ops.max(logits.faults))
+        return StepLosses(total, logged, logits)
+
+    def _logits(
+        self,
+        teacher: TeacherOutputs,
+        outputs: Any,
+        targets: Targets,
+        plan: ChunkPlan,
+    ) -> tuple[BatchLogits, Callable[[], Tensor]]:
+        """Returns the logits of a step, and what computes its label loss."""
+        weights = targets.sample_weight
+        if isinstance(outputs, HiddenStates):
+            chunker = Chunker(
+                plan.splits, self._models.specs, self._entry_weights
+            )
+            size: Any = plan.size(*outputs.states.shape)
+            chunked = chunker(teacher, outputs, targets, size, jit=plan.jit)
+            return chunked, functools.partial(
+                self._student_loss.of_chunks, chunked, outputs, weights
+            )
+        whole, y = self.whole(teacher, outputs, targets)
+        if self.terms.reads_logits:
+            whole.gap()  # now, so that nothing computes it first in a branch
+        return whole, functools.partial(self._student_loss, y, outputs, weights)
+
+    def _term_values(
+        self, logits: BatchLogits, inputs: TermInputs
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Computes the value of each term, and the mean temperature."""
+        terms = self.terms.terms
+        values = [
+            None if t.losses_on_logits else t.compute(inputs) for t in terms
+        ]
+        if not self.terms.reads_logits:
+            return values, None
+        uses = self._models.uses
+        softening = Softening(uses, self._temperature[0])
+        losses, temperature = softening.losses(logits)
+        for use, loss in zip(uses, losses, strict=True):
+            before = values[use.term]
+            values[use.term] = loss if before is None else before + loss
+        return values, temperature
+
+    def _note(self, faults: Tensor) -> None:
+        """Counts the step, and notes whether its batch was broken."""
+        if self._has_schedules:  # which alone depend on the step
+            self.step.assign_add(1)
+        self.faults.assign_add(faults)
+
+    def _now(self, weight: float | Schedule) -> Any:
+        return weight(self.step) if isinstance(weight, Schedule) else weight
+
+
+def _counted(temperature: Tensor, pair: LogitPair) -> Any:
+    """Returns, as NumPy, a scalar as it is, and of others what counts."""
+    value = ops.convert_to_numpy(temperature)
+    return value[ops.convert_to_numpy(pair.counted)] if value.ndim else value

@@ -1,0 +1,112 @@
+"""The losses on logits of a step, and the temperatures that they use."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from keras_dts.distiller.terms import LossUse
+from keras_dts.logits import BatchLogits, LogitPair, WeightedMean, WholeBatch
+from keras_dts.temperatures import Temperature, Temperatures
+from keras_dts.types import Tensor
+
+
+class Softening:
+    """Moves the temperatures of a step, and computes the losses that use them.
+
+    Args:
+        uses: The losses on logits, with the outputs that they read.
+        temperature: The temperature of losses that have none of their own.
+    """
+
+    def __init__(self, uses: list[LossUse], temperature: Temperature) -> None:
+        self._uses = uses
+        self._shared = temperature
+        # The temperatures in use, with the outputs that they soften.
+        self._outputs: dict[Temperature, tuple[int, ...]] = {}
+        for use in uses:
+            policy = self._policy(use)
+            outputs = {*self._outputs.get(policy, ()), *use.outputs}
+            self._outputs[policy] = tuple(sorted(outputs))
+
+    def losses(self, logits: BatchLogits) -> tuple[list[Tensor], Tensor | None]:
+        """Computes the losses of a training step.
+
+        Each temperature moves once, whatever the number of its losses.
+
+        Args:
+            logits: The logits of the step.
+
+        Returns:
+            A scalar for each loss; and the mean of the shared temperature, or
+            `None` where no loss uses it.
+        """
+        for policy, outputs in self._outputs.items():
+            policy.begin_step(logits.select(outputs))
+        soften = self._snapshots(logits)
+        values, temperature = logits.weighted_means(
+            [
+                WeightedMean(
+                    functools.partial(_value, use, soften[self._policy(use)]),
+                    use.outputs,
+                )
+                for use in self._uses
+            ],
+            self._logged_temperature(soften),
+        )
+        for policy, outputs in self._outputs.items():
+            policy.end_step(logits.select(outputs))
+            policy.observe(self._total(policy, values))
+        return values, temperature
+
+    def shared_temperatures(
+        self, logits: WholeBatch
+    ) -> list[tuple[LogitPair, Temperatures]]:
+        """Returns the shared temperatures of a batch, for inference.
+
+        Args:
+            logits: The logits of the batch.
+        """
+        if self._shared not in self._outputs:
+            return []
+        part = logits.select(self._outputs[self._shared])
+        soften = self._shared.snapshot(part)
+        return [(pair, soften(pair)) for pair in part.pairs]
+
+    def _snapshots(
+        self, logits: BatchLogits
+    ) -> dict[Temperature, Callable[[LogitPair], Any]]:
+        """Returns what computes the temperatures of each policy in use."""
+        return {
+            policy: functools.cache(policy.snapshot(logits.select(outputs)))
+            for policy, outputs in self._outputs.items()
+        }
+
+    def _logged_temperature(
+        self, soften: dict[Temperature, Callable[[LogitPair], Any]]
+    ) -> WeightedMean | None:
+        if self._shared not in soften:
+            return None
+        shared = soften[self._shared]
+        return WeightedMean(
+            lambda pair: shared(pair).student, self._outputs[self._shared]
+        )
+
+    def _total(self, policy: Temperature, values: list[Tensor]) -> Tensor:
+        """Sums the losses that use a temperature."""
+        first, *others = (
+            value
+            for use, value in zip(self._uses, values, strict=True)
+            if self._policy(use) is policy
+        )
+        return sum(others, first)
+
+    def _policy(self, use: LossUse) -> Temperature:
+        return use.loss.temperature or self._shared
+
+
+def _value(
+    use: LossUse, soften: Callable[[LogitPair], Any], pair: LogitPair
+) -> Tensor:
+    return use.loss.values(pair, soften(pair))

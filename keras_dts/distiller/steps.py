@@ -1,0 +1,216 @@
+"""The steps of a distiller: what Keras's own steps get, and compute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_dts.chunking import ChunkedBatch, ChunkPlan, LogitChunk
+from keras_dts.distiller.logs import DistillationMetrics, StepLogs
+from keras_dts.distiller.model_pair import ModelPair
+from keras_dts.distiller.objective import Objective
+from keras_dts.distiller.student_loss import StudentLoss
+from keras_dts.distiller.teacher import TeacherSource, comes_in_chunks
+from keras_dts.distiller.terms import TermInputs
+from keras_dts.logits import Targets, check_targets
+from keras_dts.temperatures import Temperatures
+from keras_dts.types import (
+    CachedBatch,
+    ChunkableBatch,
+    FeatureBatch,
+    ModelOutputs,
+    TaughtLabels,
+    Tensor,
+)
+
+
+class Steps:
+    """Gives Keras's own steps the teacher's outputs, and computes their losses.
+
+    Args:
+        models: The teacher and the student.
+        objective: The objective of training steps.
+        student_loss: The loss on labels.
+        logs: What steps log.
+        distiller: The distiller.
+    """
+
+    def __init__(
+        self,
+        models: ModelPair,
+        objective: Objective,
+        student_loss: StudentLoss,
+        logs: StepLogs,
+        distiller: keras.Model,
+    ) -> None:
+        self._models = models
+        self._objective = objective
+        self._student_loss = student_loss
+        self._logs = logs
+        self._distiller = distiller
+        self._source = TeacherSource(models, distiller)
+
+    def with_teacher(
+        self, *args: Any, plan: ChunkPlan | None, training: bool
+    ) -> tuple[Any, ...]:
+        """Adds the teacher's outputs to the batch of a step.
+
+        Args:
+            *args: The batch; on JAX, the state and the batch.
+            plan: How steps are cut into chunks.
+            training: Whether this is a training step.
+
+        Returns:
+            The arguments of Keras's own step, with `TaughtLabels` for `y`.
+        """
+        *state, data = args
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if plan is not None and not plan.allows(y):
+            plan = None
+        teacher = self._source.outputs(x, state[0] if state else None, plan)
+        x = x.inputs if isinstance(x, CachedBatch) else x
+        y = TaughtLabels(y, teacher, x)
+        if plan is not None and comes_in_chunks(teacher, plan):
+            x = ChunkableBatch(x)
+        elif training and self._objective.terms.student_paths:
+            x = FeatureBatch(x)
+        return (*state, (x, y, sample_weight))
+
+    def student(self, x: Any, training: bool | None, plan: ChunkPlan) -> Any:
+        """Runs the student.
+
+        Args:
+            x: The `x` of a batch, or what `with_teacher` made of it.
+            training: Whether the student runs in training mode.
+            plan: How steps are cut into chunks.
+
+        Returns:
+            The student's outputs; or `ModelOutputs`, with features or hidden
+            states, where `with_teacher` asked for them.
+        """
+        if isinstance(x, FeatureBatch):
+            return self._models.student(x.inputs, training)
+        if isinstance(x, ChunkableBatch):
+            return self._models.student(x.inputs, training, plan)
+        x = x.inputs if isinstance(x, CachedBatch) else x
+        self._models.ensure_ready(x)
+        return self._models.student(x, training).outputs
+
+    def training_loss(
+        self,
+        x: Any,
+        y: TaughtLabels,
+        y_pred: Any,
+        sample_weight: Any,
+        plan: ChunkPlan,
+        metrics: DistillationMetrics,
+    ) -> Tensor:
+        """Computes and logs the loss of a training step, a scalar.
+
+        Args:
+            x: The inputs.
+            y: The labels with the teacher's outputs.
+            y_pred: The student's outputs.
+            sample_weight: The user's weights, or `None`.
+            plan: How steps are cut into chunks.
+            metrics: The metrics that compare both models.
+        """
+        student = y_pred
+        if not isinstance(student, ModelOutputs):
+            student = ModelOutputs(student, {})
+        losses = self._objective.compute(
+            TermInputs(y.inputs, y.teacher, student, sample_weight),
+            Targets(y.y, sample_weight, self._distiller.loss),
+            plan,
+        )
+        logits: Any = losses.logits
+        if isinstance(logits, ChunkedBatch):
+            self._update_in_chunks(logits, sample_weight, metrics)
+        else:
+            metrics.update(logits)
+        self._logs.update_state(losses.logged, _examples(x))
+        return losses.total
+
+    def evaluation_loss(
+        self,
+        x: Any,
+        y: Any,
+        outputs: Any,
+        sample_weight: Any,
+        metrics: DistillationMetrics,
+    ) -> Tensor:
+        """Computes and logs the loss of an evaluation: the student's own.
+
+        Args:
+            x: The inputs.
+            y: The labels, or `None`; where metrics compare both models, with
+                the teacher's outputs.
+            outputs: The student's outputs.
+            sample_weight: The user's weights, or `None`.
+            metrics: The metrics that compare both models.
+        """
+        labels = labels_of(y)
+        check_targets(self._models.specs, outputs, labels, sample_weight)
+        if isinstance(y, TaughtLabels):
+            targets = Targets(labels, sample_weight, self._distiller.loss)
+            logits, _ = self._objective.whole(y.teacher, outputs, targets)
+            metrics.update(logits)
+        loss = self._student_loss(labels, outputs, sample_weight)
+        logged = {"student_loss": self._student_loss.unshare(loss)}
+        self._logs.update_state(logged, _examples(x))
+        return loss
+
+    def temperatures(self, given: dict[str, Any]) -> list[Temperatures | None]:
+        """Returns the shared temperatures of a batch, for inference.
+
+        Args:
+            given: `x`, `y` and `sample_weight`, by name.
+        """
+        x, y, sample_weight = (
+            _tensors(given.get(name)) for name in ("x", "y", "sample_weight")
+        )
+        teacher = self._source.outputs(x)
+        outputs = self._models.student(x, training=False).outputs
+        loss = self._distiller.loss if self._distiller.compiled else None
+        targets = Targets(y, sample_weight, loss)
+        logits, _ = self._objective.whole(teacher, outputs, targets)
+        return self._objective.temperatures_of(logits, outputs)
+
+    def _update_in_chunks(
+        self,
+        logits: ChunkedBatch,
+        sample_weight: Any,
+        metrics: DistillationMetrics,
+    ) -> None:
+        """Updates the metrics of `compile` chunk by chunk."""
+        distiller = self._distiller
+
+        def update(chunk: LogitChunk, y: Any, weights: Any) -> None:
+            metrics.update_chunk(chunk)
+            if y is not None:
+                keras.Model.compute_metrics(
+                    distiller, None, y, chunk.outputs, weights
+                )
+
+        if len(distiller.metrics) > 2:  # one is the loss, one the logs
+            logits.fold(update, distiller.metrics_variables, sample_weight)
+
+
+def labels_of(y: Any) -> Any:
+    """Returns the labels of a step, without the teacher's outputs."""
+    return y.y if isinstance(y, TaughtLabels) else y
+
+
+def _examples(x: Any) -> Any:
+    """Returns the number of examples in a batch."""
+    first = next(i for i in keras.tree.flatten(x) if i is not None)
+    return ops.shape(first)[0]
+
+
+def _tensors(data: Any) -> Any:
+    """Converts the arrays in a structure to tensors; `None` stays."""
+    return keras.tree.map_structure(
+        lambda v: None if v is None else ops.convert_to_tensor(v), data
+    )

@@ -1,0 +1,151 @@
+"""A term of Keras's loss on features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_dts.distiller.terms.base import Term, TermInputs, mean_or_scalar
+from keras_dts.features import Projector
+from keras_dts.logits import EntryWeights, broadcast_weights
+from keras_dts.text import padding_of
+from keras_dts.types import ModelOutputs, TeacherOutputs, Tensor
+from keras_dts.utils import is_keras_loss, to_loss_dtype, unreduced
+
+
+class FeatureTerm(Term):
+    """Keras's `FeatureDistillation`, with a projector where widths differ.
+
+    Args:
+        loss: A `keras.distillation.FeatureDistillation`.
+
+    Raises:
+        ValueError: If the loss names a layer of one model alone.
+    """
+
+    def __init__(self, loss: Any) -> None:
+        super().__init__(name="feature_term")
+        self._wrapped = (loss,)
+        self.teacher_paths = _names(loss.teacher_layer_name)
+        self.student_paths = _names(loss.student_layer_name)
+        if len(self.teacher_paths) != len(self.student_paths):
+            raise ValueError(
+                "`FeatureDistillation` needs both `teacher_layer_name` and "
+                "`student_layer_name`, or neither for the models' outputs. "
+                f"Received: teacher_layer_name={loss.teacher_layer_name!r}, "
+                f"student_layer_name={loss.student_layer_name!r}"
+            )
+        self.reads_outputs = not self.teacher_paths
+        self.weights_of = EntryWeights(name="feature_weights")
+        self._functions = (keras.tree.flatten(loss.loss),)
+        self.projectors = [
+            Projector(name=f"projector_{i}")
+            for i, function in enumerate(self._functions[0])
+            if function is not None
+        ]
+
+    @property
+    def loss_name(self) -> str:
+        """The name of the loss's class, for messages."""
+        return type(self._wrapped[0]).__name__
+
+    def build_for(self, teacher: ModelOutputs, student: ModelOutputs) -> None:
+        """Builds the projectors."""
+        self._pairs(teacher, student)
+
+    def _pairs(
+        self, teacher: ModelOutputs | TeacherOutputs, student: ModelOutputs
+    ) -> list[tuple[Any, Tensor, Tensor, Tensor]]:
+        """Returns what to compare.
+
+        Returns:
+            For each tensor that is not skipped: Keras's loss, the teacher's
+            features, the student's as projected, and as they came, with
+            their mask.
+        """
+        (functions,) = self._functions
+        ours = _features(student, self.student_paths)
+        theirs = _features(teacher, self.teacher_paths)
+        if not len(ours) == len(theirs) == len(functions):
+            raise ValueError(
+                "`FeatureDistillation` needs one loss for each tensor that "
+                f"the two layers return. Received: {len(functions)} losses "
+                f"for {len(ours)} tensors of the student and {len(theirs)} of "
+                "the teacher"
+            )
+        projectors = iter(self.projectors)
+        pairs = []
+        for function, t, s in zip(functions, theirs, ours, strict=True):
+            if function is not None:
+                wide = to_loss_dtype(t)
+                projected = next(projectors)(to_loss_dtype(s), wide)
+                pairs.append((function, wide, projected, s))
+        return pairs
+
+    def compute(self, inputs: TermInputs) -> Tensor:
+        """Computes the sum of the losses of the layers' outputs."""
+        (loss,) = self._wrapped
+        own = not is_keras_loss(loss, keras.distillation.FeatureDistillation)
+        total = 0.0
+        for function, teacher, student, features in self._pairs(
+            inputs.teacher, inputs.student
+        ):
+            if own:
+                values = loss.compute_loss(teacher, student)
+            else:
+                values = unreduced(function, teacher, student)
+            total = total + self._mean(values, features, inputs)
+        return total
+
+    def _mean(
+        self, values: Tensor, features: Tensor, inputs: TermInputs
+    ) -> Tensor:
+        if len(values.shape) == 0:
+            return values
+        weights = self.weights_of(features)  # the layer's own mask, if any
+        while len(weights.shape) > len(values.shape):
+            weights = ops.max(weights, axis=-1)
+        weights = weights * value_weights(values, inputs.sample_weight)
+        padding = padding_of(inputs.inputs)
+        if padding is not None and _has_positions(values, padding):
+            weights = weights * broadcast_weights(padding, values)
+        return mean_or_scalar(values, weights)
+
+
+def value_weights(values: Tensor, sample_weight: Any) -> Tensor:
+    """Returns a weight for each value of a loss.
+
+    The first of the sample weights counts; where they have another shape
+    than the values, their mean over all axes but the first.
+
+    Args:
+        values: Shape `(batch, ...)`.
+        sample_weight: The user's weights, or `None`.
+    """
+    weights = ops.ones_like(values)
+    given = [w for w in keras.tree.flatten(sample_weight) if w is not None]
+    if not given or len(values.shape) == 0:
+        return weights
+    first = ops.cast(given[0], values.dtype)
+    shape = tuple(first.shape)
+    if len(shape) > 1 and shape[1:] != tuple(values.shape)[1 : len(shape)]:
+        first = ops.mean(first, axis=tuple(range(1, len(shape))))
+    return weights * broadcast_weights(first, values)
+
+
+def _has_positions(values: Tensor, padding: Tensor) -> bool:
+    return len(values.shape) >= 2 and values.shape[1] == padding.shape[1]
+
+
+def _names(name: str | None) -> tuple[str, ...]:
+    return () if name is None else (name,)
+
+
+def _features(
+    outputs: ModelOutputs | TeacherOutputs, paths: tuple[str, ...]
+) -> list[Tensor]:
+    """Returns a layer's outputs, or the model's, as a flat list."""
+    found = outputs.features[paths[0]] if paths else outputs.outputs
+    return keras.tree.flatten(found)

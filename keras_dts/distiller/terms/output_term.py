@@ -1,0 +1,45 @@
+"""A term of a user's own loss on outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from keras_dts.distiller.terms.base import Term, TermInputs, mean_or_scalar
+from keras_dts.distiller.terms.feature_term import value_weights
+from keras_dts.types import ModelOutputs, Tensor
+
+
+class OutputTerm(Term):
+    """A user's own `DistillationLoss`, which reads the models' outputs.
+
+    Args:
+        loss: The loss; it may return a scalar, or one value per example.
+    """
+
+    reads_outputs = True
+
+    def __init__(self, loss: Any) -> None:
+        super().__init__(name="output_term")
+        self._wrapped = (loss,)
+
+    @property
+    def loss_name(self) -> str:
+        """The name of the loss's class, for messages."""
+        return type(self._wrapped[0]).__name__
+
+    def build_for(self, teacher: ModelOutputs, student: ModelOutputs) -> None:
+        """Lets the loss check the outputs that it will get."""
+        self._wrapped[0].validate_outputs(teacher.outputs, student.outputs)
+
+    def compute(self, inputs: TermInputs) -> Tensor:
+        """Computes the loss, reduced if it is one value per example."""
+        values = ops.convert_to_tensor(
+            self._wrapped[0].compute_loss(
+                inputs.teacher.outputs, inputs.student.outputs
+            )
+        )
+        return mean_or_scalar(
+            values, value_weights(values, inputs.sample_weight)
+        )

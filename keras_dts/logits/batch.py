@@ -1,0 +1,190 @@
+"""The logits of a step, and the means over them."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from keras import ops
+
+from keras_dts.logits.pair import LogitPair
+from keras_dts.types import Tensor
+from keras_dts.utils import loss_dtype
+
+# From the logits of one output to one value for each example or token, shape
+# `(batch, ...)`, or to a scalar that all of them share.
+EntryFunction = Callable[[LogitPair], Tensor]
+
+
+class WeightedMean(NamedTuple):
+    """A loss of a step: a mean over its entries, summed over outputs.
+
+    Attributes:
+        function: Computes the loss of each entry.
+        outputs: The numbers of the outputs that it reads.
+    """
+
+    function: EntryFunction
+    outputs: tuple[int, ...]
+
+
+class BatchLogits(abc.ABC):
+    """The logits of both models for one step, whole or in chunks.
+
+    Temperatures and losses read a step through it, so that they need not know
+    whether all logits are in memory at once.
+
+    Attributes:
+        is_whole: Whether all logits are in memory.
+        faults: 1 where the teacher's logits are not all finite, and where
+            some labels name no class, else 0; float32, shape `(2,)`.
+    """
+
+    is_whole = True
+    faults: Tensor
+
+    @property
+    @abc.abstractmethod
+    def outputs(self) -> tuple[int, ...]:
+        """The numbers of the outputs that are read."""
+
+    @abc.abstractmethod
+    def select(self, outputs: Iterable[int]) -> BatchLogits:
+        """Returns the same step with some of the outputs alone."""
+
+    @abc.abstractmethod
+    def columns(self, *functions: EntryFunction) -> dict[int, list[Tensor]]:
+        """Computes values for every entry, without a gradient.
+
+        Args:
+            *functions: What to compute. In chunks, all of them are computed
+                in one pass.
+
+        Returns:
+            For each output a list with one tensor a function, each of shape
+            `(batch, ...)`.
+        """
+
+    @abc.abstractmethod
+    def means(self, *functions: EntryFunction) -> list[Tensor]:
+        """Computes means over the entries that count, without a gradient.
+
+        Args:
+            *functions: What to average. In chunks, all of them are computed
+                in one pass.
+
+        Returns:
+            A scalar for each function: the mean of the outputs' means, and 0
+            where no entry counts.
+        """
+
+    @abc.abstractmethod
+    def gap(self, needed: Tensor | bool = True) -> Tensor:
+        """Computes the mean gap, see `LogitPair.gap_values`.
+
+        Args:
+            needed: A scalar. In chunks, the pass over the logits is saved
+                where it is false.
+
+        Returns:
+            A scalar in nats: the mean of the outputs' gaps; or 0, if that
+            is not needed.
+        """
+
+    @abc.abstractmethod
+    def weighted_means(
+        self, losses: list[WeightedMean], temperature: WeightedMean | None
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Computes the losses of the step. The gradient flows through them.
+
+        Args:
+            losses: The losses.
+            temperature: `None`, or what to average for the logs, with the
+                outputs that it is averaged over.
+
+        Returns:
+            A scalar for each loss; and the plain mean of `temperature` over
+            the entries that count, averaged over its outputs, or `None`.
+        """
+
+
+class WholeBatch(BatchLogits):
+    """A step with all logits in memory.
+
+    Args:
+        pairs: The outputs that losses read.
+        faults: As in `BatchLogits`.
+    """
+
+    def __init__(
+        self, pairs: Iterable[LogitPair], faults: Tensor | None = None
+    ) -> None:
+        self.pairs = tuple(pairs)
+        self.faults = faults
+        self._gap: Tensor | None = None
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """The numbers of the outputs that are read."""
+        return tuple(pair.output for pair in self.pairs)
+
+    def select(self, outputs: Iterable[int]) -> WholeBatch:
+        """Returns the same step with some of the outputs alone."""
+        wanted = set(outputs)
+        if wanted == set(self.outputs):
+            return self
+        return WholeBatch(p for p in self.pairs if p.output in wanted)
+
+    def columns(self, *functions: EntryFunction) -> dict[int, list[Tensor]]:
+        """Computes values for every entry, without a gradient."""
+        return {
+            pair.output: [ops.stop_gradient(f(pair)) for f in functions]
+            for pair in self.pairs
+        }
+
+    def means(self, *functions: EntryFunction) -> list[Tensor]:
+        """Computes means over the entries that count, without a gradient."""
+        return [ops.stop_gradient(self._mean(f)) for f in functions]
+
+    def gap(self, needed: Tensor | bool = True) -> Tensor:
+        """Computes the mean gap, once."""
+        del needed
+        if self._gap is None:
+            self._gap = self._mean(LogitPair.gap_values)
+        return self._gap
+
+    def weighted_means(
+        self, losses: list[WeightedMean], temperature: WeightedMean | None
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Computes the losses of the step."""
+        values = [
+            _sum(
+                pair.weighted_mean(loss.function(pair))
+                for pair in self.pairs
+                if pair.output in loss.outputs
+            )
+            for loss in losses
+        ]
+        if temperature is None:
+            return values, None
+        part = self.select(temperature.outputs)
+        return values, part._mean(temperature.function)
+
+    def _mean(self, function: EntryFunction) -> Tensor:
+        found = ((pair, function(pair)) for pair in self.pairs)
+        means = [
+            pair.mean(values) if len(values.shape) > 0 else values
+            for pair, values in found
+        ]
+        return means[0] if len(means) == 1 else sum(means) / len(means)
+
+
+def _sum(values: Iterable[Tensor]) -> Tensor:
+    first, *others = values
+    return sum(others, first)
+
+
+def no_faults() -> Tensor:
+    """Returns the faults of a batch that has none, shape `(2,)`."""
+    return ops.zeros((2,), dtype=loss_dtype())
