@@ -71,12 +71,13 @@ class Run:
 
     @classmethod
     def of(cls, distiller, history):
-        rest = [*distiller.policies]
-        rest += [p for term in distiller.terms for p in term.projectors]
+        # Projectors are among what trains.
+        state = [w for p in distiller.policies for w in p.weights]
+        state += distiller.trainable_weights
         return cls(
             {name: values[-1] for name, values in history.history.items()},
             copies(distiller.student),
-            [np.array(w) for layer in rest for w in layer.get_weights()],
+            [ops.convert_to_numpy(w) for w in state],
         )
 
     def check(self, other, tolerance=1e-5):
@@ -194,7 +195,7 @@ SETTINGS = {
         },
         loss=lambda: None,
     ),
-    "tokens, DTS in several losses": Setting(
+    "tokens, losses with and without temperatures": Setting(
         models=lambda: (writer(12, seed=1), writer(seed=2)),
         data=tokens,
         routes=("cached", "chunks", "cached chunks", "stopped"),
@@ -203,8 +204,10 @@ SETTINGS = {
                 losses.KD(dts()),
                 losses.ReverseKL(),
                 losses.GeneralizedJSD(0.3, temperature=2.0),
+                losses.SkewKL(temperature="auto"),
+                losses.DKD(),
             ],
-            "distillation_loss_weights": [1.0, 0.5, 2.0],
+            "distillation_loss_weights": [1.0, 0.5, 2.0, 1.0, 0.1],
             "temperature": LogitStandardization(dts()),
         },
         compiled=compare_metrics,
