@@ -40,10 +40,14 @@ ONE_BACKEND = {
     "tests/cli": "jax",
     "tests/docs": "jax",
     "tests/examples": "jax",
+    "tests/cache/test_checks.py": "torch",
+    "tests/cache/test_fields.py": "torch",
+    "tests/cache/test_storage.py": "torch",
     "tests/callbacks/test_report.py": "torch",
     "tests/data": "torch",
     "tests/experiments": "torch",
     "tests/plots": "torch",
+    "tests/text/test_text_errors.py": "torch",
     "tests/utils": "torch",
 }
 # Files whose tests share what takes long to make: one worker runs them.
