@@ -50,9 +50,11 @@ ONE_BACKEND = {
     "tests/text/test_text_errors.py": "torch",
     "tests/utils": "torch",
 }
-# Files whose tests share what takes long to make: one worker runs them.
+# Files and folders whose tests share what takes long to make, or write files
+# for all processes: one worker runs them.
 TOGETHER = (
     "tests/cli/test_cli.py",
+    "tests/data",
     "tests/docs/test_site.py",
     "tests/equivalence/test_routes.py",
 )
@@ -92,8 +94,8 @@ def pytest_collection_modifyitems(config, items):
     mine, elsewhere = [], []
     for item in items:
         path = item.path.relative_to(ROOT).as_posix()
-        if path in TOGETHER:
-            item.add_marker(pytest.mark.xdist_group(path))
+        for group in filter(path.startswith, TOGETHER):
+            item.add_marker(pytest.mark.xdist_group(group))
         own = [name for name in BACKENDS if item.get_closest_marker(name)]
         backends = own or backends_of(item.path)
         for name in backends:
