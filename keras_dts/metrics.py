@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.logits import broadcast_weights, kl, to_logits
+from keras_dts.logits import Distribution, broadcast_weights, kl, to_logits
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype, show
 
@@ -142,7 +142,9 @@ class TeacherKL(_AgainstTeacher):
 
     def values(self, teacher: Tensor, student: Tensor) -> Tensor:
         """Returns the divergence, in nats."""
-        return kl(ops.log_softmax(teacher), ops.log_softmax(student))
+        return kl(
+            Distribution.of_logits(teacher), Distribution.of_logits(student)
+        )
 
 
 def _check_same_shape(teacher: Tensor, student: Tensor) -> None:

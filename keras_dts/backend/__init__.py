@@ -1,6 +1,10 @@
 """All that differs between JAX, TensorFlow and PyTorch."""
 
 from keras_dts.backend.chunked_map import fold_chunks, map_chunks
+from keras_dts.backend.softmax import (
+    difference_without_cancelling,
+    log_softmax_and_softmax,
+)
 from keras_dts.backend.steps import (
     no_gradient,
     replica_count,
@@ -9,7 +13,9 @@ from keras_dts.backend.steps import (
 )
 
 __all__ = [
+    "difference_without_cancelling",
     "fold_chunks",
+    "log_softmax_and_softmax",
     "map_chunks",
     "no_gradient",
     "replica_count",

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_dts.distiller.model_pair import ModelPair
 from keras_dts.distiller.objective import Objective
 from keras_dts.distiller.steps import labels_of
 from keras_dts.features import Projector
@@ -42,12 +43,13 @@ class TeacherStudentModel(keras.Model, abc.ABC):
 
     Attributes:
         objective: The objective of training steps.
+        _models: The teacher and the student, for those who run them.
     """
 
     teacher: keras.Model
     student: keras.Model
-    temperature: Temperature
     objective: Objective
+    _models: ModelPair
 
     # Attributes that Keras's saving shall not find.
     _hidden: frozenset[str] | set[str] = frozenset()
@@ -75,7 +77,7 @@ class TeacherStudentModel(keras.Model, abc.ABC):
     @property
     def policies(self) -> tuple[Temperature, ...]:
         """The temperatures in use: the distiller's, and those of its losses."""
-        return self.objective.terms.policies_with(self.temperature)
+        return self._models.policies
 
     @property
     def uses_temperature(self) -> bool:
@@ -91,6 +93,12 @@ class TeacherStudentModel(keras.Model, abc.ABC):
     def metrics(self) -> list[Any]:
         """All metrics; those of the distillation come last."""
         return [*super().metrics, *self.distillation_metrics]
+
+    @property
+    def losses(self) -> list[Any]:
+        """The regularizers and `add_loss` of what trains; not the teacher's."""
+        layers = (self.student, *self.policies, *self.projectors)
+        return [loss for layer in layers for loss in layer.losses]
 
     @property
     def trainable_weights(self) -> list[Any]:

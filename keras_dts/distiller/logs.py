@@ -43,7 +43,8 @@ class StepLogs(keras.metrics.Metric):
             row = [values.get(name, 0.0 * one) for name in self.names]
             if not isinstance(examples, int):
                 examples = ops.cast(examples, self.dtype)
-            self._sums.assign_add(ops.stack([*row, one]) * examples)
+            sums = self._sums.value + ops.stack([*row, one]) * examples
+            self._sums.assign(sums)
 
     def of_evaluation(self, result: Any) -> Any:
         """Leaves out the logs that training steps alone compute.
@@ -59,10 +60,9 @@ class StepLogs(keras.metrics.Metric):
 
     def result(self) -> dict[str, Tensor]:
         """Returns the means by name; 0 before the first step."""
-        *sums, examples = ops.unstack(self._sums.value)
-        examples = ops.maximum(examples, 1.0)
-        named = zip(self.names, sums, strict=True)
-        return {name: total / examples for name, total in named}
+        sums = self._sums.value
+        means = sums / ops.maximum(sums[-1], 1.0)
+        return {name: means[i] for i, name in enumerate(self.names)}
 
 
 class DistillationMetrics:

@@ -31,6 +31,7 @@ class ModelPair:
         student_inputs: The same for the student.
 
     Attributes:
+        policies: The temperatures in use.
         specs: How each output that losses on logits read is read; empty until
             both models are built.
         uses: The losses on logits, with the outputs that they read; empty
@@ -57,7 +58,7 @@ class ModelPair:
         )
         self._terms = terms
         self._layers = [teacher, student, *terms.projectors, *policies]
-        self._policies = policies
+        self.policies = tuple(policies)
         self.from_logits = from_logits
         self._teacher_inputs = teacher_inputs
         self._student_inputs = student_inputs
@@ -158,7 +159,7 @@ class ModelPair:
         theirs, ours = keras.tree.flatten(teacher), keras.tree.flatten(student)
         for spec in self.specs:
             shapes = spec.logit_shapes(theirs[spec.index], ours[spec.index])
-            for policy in self._policies:
+            for policy in self.policies:
                 if not policy.built:
                     policy.build(*shapes)
 

@@ -13,7 +13,7 @@ from keras_dts.logits.convert import (
     to_logits,
     to_stored_logits,
 )
-from keras_dts.logits.divergence import kl
+from keras_dts.logits.divergence import Distribution, kl, mix
 from keras_dts.logits.labels import read_labels
 from keras_dts.logits.ops import (
     cross_entropy,
@@ -39,6 +39,7 @@ from keras_dts.logits.weights import (
 
 __all__ = [
     "BatchLogits",
+    "Distribution",
     "EntryFunction",
     "EntryWeights",
     "LogitPair",
@@ -55,6 +56,7 @@ __all__ = [
     "from_stored_logits",
     "gives_logits",
     "kl",
+    "mix",
     "output_specs",
     "pair_outputs",
     "read_labels",

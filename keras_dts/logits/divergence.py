@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 from keras import ops
 
-from keras_dts.backend import without_gradient
+from keras_dts.backend import (
+    difference_without_cancelling,
+    log_softmax_and_softmax,
+    without_gradient,
+)
 from keras_dts.types import Tensor
 
 
-def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """Returns KL(p || q) over the last axis, in nats, shape `(batch, ...)`.
+class Distribution(NamedTuple):
+    """Distributions over the last axis.
+
+    Attributes:
+        log_probs: Log probabilities, shape `(batch, ..., classes)`.
+        probs: Probabilities, of the same shape.
+    """
+
+    log_probs: Tensor
+    probs: Tensor
+
+    @classmethod
+    def of_logits(cls, logits: Tensor) -> Distribution:
+        """Returns the softmax of logits, shape `(batch, ..., classes)`."""
+        return cls(*log_softmax_and_softmax(logits))
+
+    @classmethod
+    def of_log_probs(cls, log_probs: Tensor) -> Distribution:
+        """Returns the distribution with these log probabilities."""
+        return cls(log_probs, ops.exp(log_probs))
+
+
+def kl(p: Distribution, q: Distribution) -> Tensor:
+    """Computes KL(p || q) in nats, shape `(batch, ...)`.
 
     The sum of `p · (log p - log q) - (p - q)`. The differences `p - q` add up
     to 0 but for rounding, and near equality that rounding is all that is left
@@ -17,18 +46,29 @@ def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     the sum without them.
 
     Args:
-        log_p: Log probabilities, shape `(batch, ..., classes)`.
-        log_q: Of the same shape.
+        p: Distributions of shape `(batch, ..., classes)`.
+        q: Of the same shape.
     """
-    p, difference = ops.exp(log_p), log_p - log_q
-    apart = without_gradient(_apart, p, log_q, difference)
-    value = ops.sum(p * difference - apart, axis=-1)
+    log_ratio = p.log_probs - q.log_probs
+    rounding = without_gradient(
+        difference_without_cancelling, p.probs, q.probs, log_ratio
+    )
+    value = ops.sum(p.probs * log_ratio - rounding, axis=-1)
     return value + without_gradient(_below_zero, value)
 
 
-def _apart(p: Tensor, log_q: Tensor, difference: Tensor) -> Tensor:
-    """Computes `p - q` without cancelling."""
-    return (p + ops.exp(log_q)) * ops.tanh(difference / 2)
+def mix(p: Distribution, q: Distribution, share: float) -> Distribution:
+    """Returns the mixture `share · p + (1 - share) · q`.
+
+    Args:
+        p: Distributions of shape `(batch, ..., classes)`.
+        q: Of the same shape.
+        share: The share of `p`, greater than 0 and less than 1.
+    """
+    log_probs = ops.logaddexp(
+        p.log_probs + math.log(share), q.log_probs + math.log1p(-share)
+    )
+    return Distribution(log_probs, share * p.probs + (1 - share) * q.probs)
 
 
 def _below_zero(value: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import keras
 from keras import ops
 
 from keras_dts.types import Tensor
@@ -49,7 +50,8 @@ def to_labels(labels: Tensor, outputs: Tensor) -> Tensor:
     if len(labels.shape) == len(outputs.shape):
         labels = ops.squeeze(labels, axis=-1)
     if outputs.shape[-1] > 1:
-        return ops.cast(labels, "int32")
+        is_int32 = keras.backend.standardize_dtype(labels.dtype) == "int32"
+        return labels if is_int32 else ops.cast(labels, "int32")
     positive = ops.cast(labels, loss_dtype())
     return ops.stack([1 - positive, positive], axis=-1)
 
@@ -58,8 +60,8 @@ class SafeLabels(NamedTuple):
     """The labels of one output, with no index that names no class.
 
     Attributes:
-        labels: The labels as `to_labels` returns them; an index that names no
-            class is replaced by the nearest one that does.
+        labels: The labels as `to_labels` returns them, with 0 for an index
+            that names no class.
         bad: Which entries held such an index, bool, shape `(batch, ...)`;
             `None` for probabilities.
         ignored: Which entries held the index that means "no label", of the
@@ -84,8 +86,8 @@ def read_labels(
     read = to_labels(labels, outputs)
     if len(read.shape) == len(outputs.shape):
         return SafeLabels(read, None, None)
-    safe = ops.clip(read, 0, outputs.shape[-1] - 1)
-    bad = safe != read
+    bad = (read < 0) | (read >= outputs.shape[-1])
+    safe = ops.where(bad, 0, read)
     if ignore is None:
         return SafeLabels(safe, bad, None)
     ignored = ops.equal(read, ignore)
@@ -102,9 +104,9 @@ def restore_labels(
         labels: The labels given, shape `(batch, ...)` or `(batch, ..., 1)`.
         ignored: Which entries keep the index that was given, or `None`.
     """
-    labels = ops.convert_to_tensor(labels)
     if len(labels.shape) > len(safe.shape):
         safe = ops.expand_dims(safe, axis=-1)
         ignored = None if ignored is None else ops.expand_dims(ignored, -1)
-    safe = ops.cast(safe, labels.dtype)
+    if safe.dtype != labels.dtype:
+        safe = ops.cast(safe, labels.dtype)
     return safe if ignored is None else ops.where(ignored, labels, safe)

@@ -6,9 +6,8 @@ import abc
 from typing import Any
 
 import keras
-from keras import ops
 
-from keras_dts.logits import LogitPair, WholeBatch, soften
+from keras_dts.logits import Distribution, LogitPair, WholeBatch, soften
 from keras_dts.temperatures import (
     DEFAULT_TEMPERATURE,
     Temperature,
@@ -122,10 +121,21 @@ class Divergence(LogitDistillation):
 
     Raises:
         ValueError: If `temperature` is not positive.
-        TypeError: From a subclass that implements `values`.
+        TypeError: If a subclass implements `values`, or no `divergence`.
     """
 
     per_entry = True
+
+    def __init__(
+        self, temperature: float | str | Schedule | Temperature | None = None
+    ) -> None:
+        super().__init__(temperature)
+        own, base = type(self), Divergence
+        if (own.divergence, own.compare) == (base.divergence, base.compare):
+            raise TypeError(
+                f"`{own.__name__}` must implement `divergence`. Received: a "
+                "`Divergence` without it"
+            )
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuses a subclass that could see more than one entry."""
@@ -137,7 +147,6 @@ class Divergence(LogitDistillation):
                 "Received: a `Divergence` with `values`"
             )
 
-    @abc.abstractmethod
     def divergence(
         self,
         teacher_log_probs: Tensor,
@@ -153,12 +162,35 @@ class Divergence(LogitDistillation):
             labels: `None`, class indices of shape `(batch, ...)`, or
                 probabilities of shape `(batch, ..., classes)`.
         """
+        return self.compare(
+            Distribution.of_log_probs(teacher_log_probs),
+            Distribution.of_log_probs(student_log_probs),
+            labels,
+        )
+
+    def compare(
+        self,
+        teacher: Distribution,
+        student: Distribution,
+        labels: Tensor | None,
+    ) -> Tensor:
+        """Computes the divergence, in nats, shape `(batch, ...)`.
+
+        A loss that reads probabilities too implements this instead of
+        `divergence`.
+
+        Args:
+            teacher: The teacher's softened distributions.
+            student: The student's.
+            labels: As for `divergence`.
+        """
+        return self.divergence(teacher.log_probs, student.log_probs, labels)
 
     def values(self, pair: LogitPair, temperatures: Temperatures) -> Tensor:
         """Computes the scaled divergence of each example or token."""
-        value = self.divergence(
-            ops.log_softmax(soften(pair.teacher, temperatures.teacher)),
-            ops.log_softmax(soften(pair.student, temperatures.student)),
+        value = self.compare(
+            Distribution.of_logits(soften(pair.teacher, temperatures.teacher)),
+            Distribution.of_logits(soften(pair.student, temperatures.student)),
             pair.labels,
         )
         return temperatures.scale * value

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.logits import kl
+from keras_dts.logits import Distribution, kl
 from keras_dts.losses.base import Divergence
 from keras_dts.temperatures import Temperature
 from keras_dts.types import Tensor
@@ -123,5 +123,7 @@ class _Parts:
         hit = ops.sum(ops.where(target, log_probs, 0.0), axis=-1)
         rest = ops.where(target, _NEVER, log_probs)
         miss = ops.logsumexp(rest, axis=-1)
-        self.binary = ops.stack([hit, miss], axis=-1)
-        self.others = rest - ops.expand_dims(miss, axis=-1)
+        self.binary = Distribution.of_log_probs(ops.stack([hit, miss], axis=-1))
+        self.others = Distribution.of_log_probs(
+            rest - ops.expand_dims(miss, axis=-1)
+        )

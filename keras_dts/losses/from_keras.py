@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.logits import LogitPair, soften
+from keras_dts.logits import Distribution, LogitPair, soften
 from keras_dts.losses.base import BatchLoss, Divergence, LogitDistillation
 from keras_dts.losses.kd import KD
 from keras_dts.temperatures import Temperatures
@@ -19,15 +19,15 @@ from keras_dts.utils import is_keras_loss, unreduced
 class SoftCrossEntropy(Divergence):
     """The KL divergence plus the teacher's entropy: T² times -Σ p_T log p_S."""
 
-    def divergence(
+    def compare(
         self,
-        teacher_log_probs: Tensor,
-        student_log_probs: Tensor,
+        teacher: Distribution,
+        student: Distribution,
         labels: Tensor | None,
     ) -> Tensor:
         """Computes the cross entropy, in nats, shape `(batch, ...)`."""
         del labels
-        return -ops.sum(ops.exp(teacher_log_probs) * student_log_probs, axis=-1)
+        return -ops.sum(teacher.probs * student.log_probs, axis=-1)
 
 
 class KerasLossOnLogits(BatchLoss):

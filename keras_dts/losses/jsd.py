@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
-from keras import ops
 
-from keras_dts.logits import kl
+from keras_dts.logits import Distribution, kl, mix
 from keras_dts.losses.base import Divergence
 from keras_dts.temperatures import Temperature
 from keras_dts.types import Tensor
@@ -72,26 +70,21 @@ class GeneralizedJSD(Divergence):
         self.beta = beta
         self.normalized = normalized
 
-    def divergence(
+    def compare(
         self,
-        teacher_log_probs: Tensor,
-        student_log_probs: Tensor,
+        teacher: Distribution,
+        student: Distribution,
         labels: Tensor | None,
     ) -> Tensor:
         """Returns the divergence, in nats, shape `(batch, ...)`."""
         del labels
         if self.beta == 0:
-            return kl(teacher_log_probs, student_log_probs)
+            return kl(teacher, student)
         if self.beta == 1:
-            return kl(student_log_probs, teacher_log_probs)
+            return kl(student, teacher)
         beta, rest = self.beta, 1.0 - self.beta
-        mixture = ops.logaddexp(
-            teacher_log_probs + math.log(beta),
-            student_log_probs + math.log(rest),
-        )
-        value = beta * kl(teacher_log_probs, mixture) + rest * kl(
-            student_log_probs, mixture
-        )
+        mixture = mix(teacher, student, beta)
+        value = beta * kl(teacher, mixture) + rest * kl(student, mixture)
         return value / (beta * rest) if self.normalized else value
 
     def get_config(self) -> dict[str, Any]:

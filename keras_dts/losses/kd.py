@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from keras_dts.logits import kl
+from keras_dts.logits import Distribution, kl
 from keras_dts.losses.base import Divergence
 from keras_dts.types import Tensor
 
@@ -45,12 +45,12 @@ class KD(Divergence):
         Network, arXiv 1503.02531, 2015.
     """
 
-    def divergence(
+    def compare(
         self,
-        teacher_log_probs: Tensor,
-        student_log_probs: Tensor,
+        teacher: Distribution,
+        student: Distribution,
         labels: Tensor | None,
     ) -> Tensor:
         """Returns the KL divergence, in nats, shape `(batch, ...)`."""
         del labels
-        return kl(teacher_log_probs, student_log_probs)
+        return kl(teacher, student)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from keras_dts.logits import kl
+from keras_dts.logits import Distribution, kl
 from keras_dts.losses.base import Divergence
 from keras_dts.types import Tensor
 
@@ -44,12 +44,12 @@ class ReverseKL(Divergence):
         arXiv 2306.08543, 2023.
     """
 
-    def divergence(
+    def compare(
         self,
-        teacher_log_probs: Tensor,
-        student_log_probs: Tensor,
+        teacher: Distribution,
+        student: Distribution,
         labels: Tensor | None,
     ) -> Tensor:
         """Returns the KL divergence, in nats, shape `(batch, ...)`."""
         del labels
-        return kl(student_log_probs, teacher_log_probs)
+        return kl(student, teacher)

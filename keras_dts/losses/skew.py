@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
-from keras import ops
 
-from keras_dts.logits import kl
+from keras_dts.logits import Distribution, kl, mix
 from keras_dts.losses.base import Divergence
 from keras_dts.temperatures import Temperature
 from keras_dts.types import Tensor
@@ -27,14 +25,9 @@ class _Skew(Divergence):
         check_number("skew", skew, low=0.0, below=1.0)
         self.skew = skew
 
-    def _from_mixture(self, log_p: Tensor, log_q: Tensor) -> Tensor:
-        """Returns KL(p || skew · p + (1 - skew) · q)."""
-        if self.skew == 0:
-            return kl(log_p, log_q)
-        mixture = ops.logaddexp(
-            log_p + math.log(self.skew), log_q + math.log1p(-self.skew)
-        )
-        return kl(log_p, mixture)
+    def _from_mixture(self, p: Distribution, q: Distribution) -> Tensor:
+        """Computes KL(p || skew · p + (1 - skew) · q)."""
+        return kl(p, q if self.skew == 0 else mix(p, q, self.skew))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -78,15 +71,15 @@ class SkewKL(_Skew):
         Language Models, arXiv 2402.03898, 2024.
     """
 
-    def divergence(
+    def compare(
         self,
-        teacher_log_probs: Tensor,
-        student_log_probs: Tensor,
+        teacher: Distribution,
+        student: Distribution,
         labels: Tensor | None,
     ) -> Tensor:
         """Returns the divergence, in nats, shape `(batch, ...)`."""
         del labels
-        return self._from_mixture(teacher_log_probs, student_log_probs)
+        return self._from_mixture(teacher, student)
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -124,12 +117,12 @@ class SkewReverseKL(_Skew):
         Language Models, arXiv 2402.03898, 2024.
     """
 
-    def divergence(
+    def compare(
         self,
-        teacher_log_probs: Tensor,
-        student_log_probs: Tensor,
+        teacher: Distribution,
+        student: Distribution,
         labels: Tensor | None,
     ) -> Tensor:
         """Returns the divergence, in nats, shape `(batch, ...)`."""
         del labels
-        return self._from_mixture(student_log_probs, teacher_log_probs)
+        return self._from_mixture(student, teacher)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_dts.logits import Distribution
 from keras_dts.losses.base import Divergence
 from keras_dts.types import Tensor
 
@@ -44,13 +45,13 @@ class TotalVariation(Divergence):
         Distillation, arXiv 2307.15190, 2023.
     """
 
-    def divergence(
+    def compare(
         self,
-        teacher_log_probs: Tensor,
-        student_log_probs: Tensor,
+        teacher: Distribution,
+        student: Distribution,
         labels: Tensor | None,
     ) -> Tensor:
         """Returns the distance, shape `(batch, ...)`."""
         del labels
-        apart = ops.exp(teacher_log_probs) - ops.exp(student_log_probs)
+        apart = teacher.probs - student.probs
         return 0.5 * ops.sum(ops.abs(apart), axis=-1)

@@ -1,0 +1,56 @@
+"""Softmaxes, by what costs least on each backend.
+
+XLA computes a chain of operations in one pass over the memory, and pays for
+exponentials; TensorFlow and PyTorch pay for the passes.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from keras_dts.types import Tensor
+
+# The series below is exact to rounding for arguments up to this.
+_SERIES_UP_TO = 0.5
+
+
+def log_softmax_and_softmax(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Computes log probabilities and probabilities over the last axis.
+
+    Args:
+        logits: Shape `(batch, ..., classes)`.
+
+    Returns:
+        Both, of the shape of `logits`. On JAX, one exponential serves both.
+    """
+    if keras.config.backend() != "jax":
+        log_probs = ops.log_softmax(logits)
+        return log_probs, ops.exp(log_probs)
+    highest = ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
+    shifted = logits - highest
+    powers = ops.exp(shifted)
+    total = ops.sum(powers, axis=-1, keepdims=True)
+    return shifted - ops.log(total), powers / total
+
+
+def difference_without_cancelling(
+    p: Tensor, q: Tensor, log_ratio: Tensor
+) -> Tensor:
+    """Computes `p - q` as exactly as `(p + q) * tanh(log_ratio / 2)`.
+
+    Args:
+        p: Probabilities.
+        q: Probabilities of the same shape.
+        log_ratio: `log p - log q`.
+    """
+    half = log_ratio / 2
+    if keras.config.backend() != "jax":
+        return (p + q) * ops.tanh(half)
+    square = half * half
+    # The series of tanh. Far from 0, the difference itself does not cancel.
+    series = square * (17 / 315)
+    series = square * (2 / 15 - series)
+    series = half * (1 - square * (1 / 3 - series))
+    near = ops.abs(log_ratio) < _SERIES_UP_TO
+    return ops.where(near, (p + q) * series, p - q)
