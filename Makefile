@@ -4,6 +4,10 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PINS := requirements/test.txt
 TEST_EXTRAS := jax,tensorflow,torch,data,demo,text,examples
 TESTS := test-jax test-tensorflow test-torch
+# The tests of numbers, of which `make quick` runs those of PyTorch.
+QUICK := logits losses temperatures metrics chunking distiller contracts
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 CHROMIUM := /usr/bin/chromium
 FASHION_MNIST := /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
 KERAS_DATASETS := $(or $(KERAS_HOME),$(HOME)/.keras)/datasets
@@ -33,7 +37,7 @@ endef
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs lint types test check format notebooks $(TESTS)
+.PHONY: help demo docs lint types quick test check format notebooks $(TESTS)
 
 help:  ## Print this list.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -46,18 +50,23 @@ docs: $(VENV)/.docs  ## Build the documentation as a site into build/site.
 	@echo "Open build/site/index.html; to search in it, run"
 	@echo "python3 -m http.server --directory build/site"
 
-lint: $(VENV)/.dev  ## Check style, format and spelling.
+lint: $(VENV)/.dev  ## Check style, format, spelling and imports.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+	$(BIN)/lint-imports --no-logo --no-cache
 
 types: $(VENV)/.test  ## Check the types of the package.
 	$(BIN)/mypy
 
-test: $(TESTS)  ## Run the tests on each backend, each in its own process.
+quick: $(VENV)/.test  ## Run the tests of numbers on PyTorch: a minute.
+	KERAS_BACKEND=torch $(PYTEST) $(wildcard $(QUICK:%=tests/%))
 
+test: $(TESTS)  ## Run all tests, one backend after the other.
+
+# Two workers, as CI has two cores; `make WORKERS=auto` takes every core.
 $(TESTS): test-%: $(VENV)/.test $(CHROMIUM) $(FASHION_MNIST) $(TEXTS)
-	KERAS_BACKEND=$* $(BIN)/python -m pytest
+	KERAS_BACKEND=$* $(PYTEST)
 
 notebooks: $(VENV)/.test $(TEXTS)  ## Execute the notebooks into build/notebooks.
 	KERAS_BACKEND=jax $(BIN)/python examples/run.py --out build/notebooks

@@ -12,11 +12,12 @@ PINS = ("--constraint", "requirements/test.txt")
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Checks style, format and spelling."""
-    session.install(*PINS, "ruff", "codespell")
+    """Checks style, format, spelling and imports."""
+    session.install(*PINS, "ruff", "codespell", "import-linter")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("codespell")
+    session.run("lint-imports", "--no-logo", "--no-cache")
 
 
 @nox.session
@@ -54,6 +55,7 @@ def _oldest_keras() -> list[str]:
 
 def _pytest(session: nox.Session, backend: str) -> None:
     session.run(
-        *("python", "-m", "pytest", *session.posargs),
+        *("python", "-m", "pytest", "-n", "2", "--dist", "loadgroup"),
+        *session.posargs,
         env={"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )

@@ -27,7 +27,6 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
-import keras
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -41,19 +40,42 @@ ONE_BACKEND = {
     "tests/cli": "jax",
     "tests/docs": "jax",
     "tests/examples": "jax",
+    "tests/cache/test_checks.py": "torch",
+    "tests/cache/test_fields.py": "torch",
+    "tests/cache/test_storage.py": "torch",
     "tests/callbacks/test_report.py": "torch",
     "tests/data": "torch",
     "tests/experiments": "torch",
     "tests/plots": "torch",
+    "tests/text/test_text_errors.py": "torch",
     "tests/utils": "torch",
 }
+# Files and folders whose tests share what takes long to make, or write files
+# for all processes: one worker runs them.
+TOGETHER = (
+    "tests/cli/test_cli.py",
+    "tests/data",
+    "tests/docs/test_site.py",
+    "tests/equivalence/test_routes.py",
+)
 
-if keras.backend.backend() == "tensorflow":
-    import tensorflow as tf
 
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    two = [tf.config.LogicalDeviceConfiguration()] * 2
-    tf.config.set_logical_device_configuration(cpu, two)
+def pytest_sessionstart(session):
+    """Gives TensorFlow two devices.
+
+    Here and below Keras is imported where tests run, and not by the process
+    that deals them out to workers.
+    """
+    if session.config.getoption("dist", "no") != "no":
+        return
+    import keras
+
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        two = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(cpu, two)
 
 
 def backends_of(path):
@@ -67,13 +89,18 @@ def backends_of(path):
 
 def pytest_collection_modifyitems(config, items):
     """Marks each test by its backends, and leaves out what others run."""
+    import keras
+
     mine, elsewhere = [], []
     for item in items:
+        path = item.path.relative_to(ROOT).as_posix()
+        for group in filter(path.startswith, TOGETHER):
+            item.add_marker(pytest.mark.xdist_group(group))
         own = [name for name in BACKENDS if item.get_closest_marker(name)]
         backends = own or backends_of(item.path)
         for name in backends:
             item.add_marker(name)
-        here = keras.backend.backend() in backends
+        here = keras.config.backend() in backends
         (mine if here else elsewhere).append(item)
     config.hook.pytest_deselected(items=elsewhere)
     items[:] = mine
@@ -82,6 +109,8 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(autouse=True)
 def _clean_state():
     """Gives each test the same seed, and clears what the last one left."""
+    import keras
+
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(1234)
     yield

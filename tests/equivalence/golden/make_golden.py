@@ -1,7 +1,7 @@
 """Trains a student with DTS in NumPy, in float64, and stores what it saw.
 
 Written from the equations, without Keras: forward pass, gradients, SGD and
-the schedule by hand. `python tests/golden/make_golden.py` writes
+the schedule by hand. `python tests/equivalence/golden/make_golden.py` writes
 `dts_run.json` beside this file.
 """
 

@@ -1,4 +1,4 @@
-"""The documentation: its Python runs, its site is whole and can be used."""
+"""The documentation as a site: it is whole, and can be used."""
 
 import functools
 import html
@@ -17,80 +17,10 @@ import urllib.parse
 
 import keras
 import pytest
-from blocks import blocks_of, names_in, save_presets
-from public import PUBLIC
 
 ROOT = pathlib.Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
 CHROMIUM = pathlib.Path("/usr/bin/chromium")
-
-
-# The Python of the pages.
-
-
-def with_blocks():
-    for page in PAGES:
-        for number, block in enumerate(blocks_of(page)):
-            yield pytest.param(page, number, id=f"{page.stem}-{number}")
-            assert block.text
-
-
-@pytest.fixture(scope="module")
-def presets(tmp_path_factory):
-    return tmp_path_factory.mktemp("presets")
-
-
-# Keras's own: its tasks are loaded without their `compile`, and its distiller
-# is loaded without one too.
-@pytest.mark.filterwarnings("ignore:`compile\\(\\)` was not called")
-@pytest.mark.parametrize(("page", "number"), [*with_blocks()])
-def test_a_block_runs(page, number, presets, tmp_path, monkeypatch):
-    block = blocks_of(page)[number]
-    if not block.is_for_this_keras:
-        pytest.skip("shows a fault of another Keras")
-    monkeypatch.chdir(tmp_path)
-    save_presets(presets, block.text)
-    block.run(names_in(tmp_path, presets))
-
-
-def test_a_block_that_prints_something_else_is_found(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text("```python\nprint(1 + 1)  # 3\n```\n")
-    (block,) = blocks_of(page)
-    with pytest.raises(AssertionError):
-        block.run({})
-
-
-# The reference.
-
-
-def resolved(name):
-    module, _, attribute = name.rpartition(".")
-    return getattr(importlib.import_module(module), attribute)
-
-
-def documented():
-    """What the pages of the reference have an entry for, with their names."""
-    text = "\n".join(p.read_text() for p in sorted(DOCS.glob("api/*.md")))
-    return re.findall(r"^::: (\S+)", text, re.M)
-
-
-@pytest.mark.parametrize(("module", "name"), PUBLIC)
-def test_the_reference_has_every_public_name(module, name):
-    thing = getattr(importlib.import_module(module), name)
-    if type(thing) is type(sys):
-        assert (DOCS / "api" / f"{name}.md").exists()
-    else:
-        assert any(resolved(entry) is thing for entry in documented())
-
-
-def test_the_reference_has_nothing_twice():
-    entries = [resolved(name) for name in documented()]
-    assert len(set(map(id, entries))) == len(entries)
-
-
-# The site.
 
 
 # A black picture of one pixel.
@@ -194,7 +124,6 @@ class Links(html.parser.HTMLParser):
             self.loads.append(attrs["src"])
 
 
-@pytest.mark.jax
 def test_links_lead_somewhere_and_nothing_comes_from_elsewhere(site):
     pages = {path: Links(path) for path in site.rglob("*.html")}
     assert len(pages) > 15
@@ -215,7 +144,6 @@ def test_links_lead_somewhere_and_nothing_comes_from_elsewhere(site):
                 assert parts.fragment in anchors, f"{page}: {link}"
 
 
-@pytest.mark.jax
 def test_docstrings_are_rendered(site):
     page = (site / "api/keras_dts.html").read_text()
     entry = page[page.index('id="keras_dts.Distiller"') :]
@@ -227,14 +155,12 @@ def test_docstrings_are_rendered(site):
     assert 'href="temperatures.html#keras_dts.temperatures.AutoTem' in entry
 
 
-@pytest.mark.jax
 def test_links_out_of_the_docs_become_paths(site):
     page = (site / "methods.html").read_text()
-    assert "<code>tests/test_vectors.py</code>" in page
+    assert re.search(r"<code>tests/\S+\.py</code>", page)
     assert "../tests" not in page
 
 
-@pytest.mark.jax
 def test_notebooks_are_pages(site):
     page = (site / "notebooks/made_up.html").read_text()
     assert '<a href="../methods.html">methods</a>' in page
@@ -253,18 +179,17 @@ def hooks(monkeypatch):
     return importlib.import_module("hooks")
 
 
-@pytest.mark.jax
 def test_links_follow_the_address_of_the_repository(hooks):
     relink = functools.partial(
         hooks.relink, source="examples/a.ipynb", page="notebooks/a.md"
     )
     config = types.SimpleNamespace(repo_url="https://host/us/it/")
-    link = "[a test](../tests/test_docs.py)"
+    link = "[a test](../tests/docs/test_site.py)"
     assert relink(link, config=config) == (
-        "[a test](https://host/us/it/blob/main/tests/test_docs.py)"
+        "[a test](https://host/us/it/blob/main/tests/docs/test_site.py)"
     )
     config.repo_url = None
-    assert relink(link, config=config) == "a test: `tests/test_docs.py`"
+    assert relink(link, config=config) == "a test: `tests/docs/test_site.py`"
     assert relink(f"```\n{link}\n```", config=config) == f"```\n{link}\n```"
     inside = "[methods](../docs/methods.md#losses)"
     assert relink(inside, config=config) == "[methods](../methods.md#losses)"
@@ -274,7 +199,6 @@ def test_links_follow_the_address_of_the_repository(hooks):
     )
 
 
-@pytest.mark.jax
 def test_the_first_mention_of_a_class_leads_to_its_entry(hooks):
     text = "# `KD`\n`KD(2.0)` and `KD`, `Dense`, [`SkewKL`](x)\n"
     assert hooks.with_entries(text) == (
@@ -314,7 +238,6 @@ def browser():
         browser.close()
 
 
-@pytest.mark.jax
 def test_the_site_can_be_used(address, browser):
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     problems, elsewhere = [], []
@@ -378,7 +301,6 @@ def test_the_site_can_be_used(address, browser):
     assert elsewhere == []
 
 
-@pytest.mark.jax
 def test_trajectories_are_drawn(tmp_path):
     subprocess.run(
         [sys.executable, str(DOCS / "trajectories.py"), "--out", tmp_path],
