@@ -1,6 +1,6 @@
 """What layers compute, captured in one pass of one thread."""
 
-import contextlib
+import contextvars
 import threading
 
 import keras
@@ -172,56 +172,50 @@ def test_a_quantized_layer_is_captured_too():
 def test_another_thread_runs_the_layer_as_it_is_meanwhile():
     model, layer = dense()
     plain = run(model)
-    seen = []
+    here, ran_in, seen = threading.current_thread(), [], []
 
     def handler(call, *args):
-        seen.append(in_thread(lambda: run(model)))
+        ran_in.append(threading.current_thread())
+        if ran_in == [here]:
+            seen.append(in_thread(lambda: run(model)))
         return call(*args) + 1.0
 
     with capture({layer: handler}):
         ours = run(model)
         seen.append(in_thread(lambda: run(model)))
+    assert ran_in == [here]
     assert len(seen) == 2
     for theirs in seen:
         np.testing.assert_array_equal(theirs, plain)
     assert np.max(np.abs(ours - plain)) > 0.1
 
 
-@pytest.mark.parametrize("first_out", ["main", "other"])
-def test_two_threads_capture_one_layer_each_for_itself(first_out):
+@pytest.mark.parametrize("leaves_first", [0, 1])
+def test_two_contexts_capture_one_layer_each_for_itself(leaves_first):
+    # Each thread has a context of its own.
     _, layer = dense()
     plain = run(layer)
-    entered, leave = threading.Event(), threading.Event()
-    found = {}
+    contexts = [contextvars.Context(), contextvars.Context()]
+    captures = [capture({layer: plus(added)}) for added in (1.0, 100.0)]
 
-    def other():
-        with capture({layer: plus(100.0)}):
-            found["other"] = run(layer)
-            entered.set()
-            leave.wait()
-            found["other, later"] = run(layer)
+    def expect(*added):
+        for context, number in zip(contexts, added, strict=True):
+            found = context.run(run, layer)
+            np.testing.assert_allclose(found, plain + number, rtol=1e-5)
 
-    thread = threading.Thread(target=other)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(capture({layer: plus(1.0)}))
-        thread.start()
-        entered.wait()
-        found["main"] = run(layer)
-        if first_out == "main":
-            stack.close()
-            found["main, later"] = run(layer) + 1
-            assert not as_it_was(layer)
-            leave.set()
-            thread.join()
-        else:
-            leave.set()
-            thread.join()
-            assert not as_it_was(layer)
-            found["main, later"] = run(layer)
+    def leave(which):
+        contexts[which].run(captures[which].__exit__, None, None, None)
+
+    contexts[0].run(captures[0].__enter__)
+    expect(1.0, 0.0)
+    contexts[1].run(captures[1].__enter__)
+    expect(1.0, 100.0)
+    leave(leaves_first)
+    expect(*((0.0, 100.0) if leaves_first == 0 else (1.0, 0.0)))
+    assert not as_it_was(layer)
+    leave(1 - leaves_first)
+    expect(0.0, 0.0)
     assert as_it_was(layer)
-    for name, output in found.items():
-        added = 1 if name.startswith("main") else 100
-        np.testing.assert_allclose(output, plain + added, rtol=1e-5)
 
 
 def test_a_layer_of_two_models_is_captured_in_both():
