@@ -59,6 +59,8 @@ class CosineKD(BatchLoss):
         Class Information Transfer, arXiv 2311.14307, 2023.
     """
 
+    accepts_top_k = False
+
     def __init__(
         self,
         alpha: float = 2.0,
