@@ -112,14 +112,14 @@ def test_only_outputs_that_losses_read_are_paired():
     found = paired(
         [other, TEACHER],
         [other, STUDENT],
-        [np.full(4, 99), LABELS],
+        [np.full(4, 99, "int32"), LABELS],
         specs=(spec(1),),
     )
     (pair,) = found.pairs
     assert pair.output == 1
     same(pair.student, STUDENT)
     # Labels of an output that no loss reads are left to Keras.
-    same(found.y[0], np.full(4, 99))
+    same(found.y[0], np.full(4, 99, "int32"))
     same(found.faults, np.zeros(2, "float32"))
     assert paired(specs=()).pairs == []
     same(paired(specs=()).faults, np.zeros(2, "float32"))
