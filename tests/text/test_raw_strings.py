@@ -18,11 +18,16 @@ def as_data_set(x, y, weights):
     return (tf.data.Dataset.from_tensor_slices((x, y, weights)).batch(2),)
 
 
+# Lists of strings are a setting in `equivalence`.
 FORMS = {
-    "lists": lambda x, y, w: (x, y.tolist(), None, w.tolist()),
     "arrays": lambda x, y, w: (np.array(x), y, None, w),
     "objects": lambda x, y, w: (np.array(x, object), y, None, w),
-    "bytes": lambda x, y, w: ([s.encode() for s in x], y, None, w),
+    "bytes": lambda x, y, w: (
+        [s.encode() for s in x],
+        y.tolist(),
+        None,
+        w.tolist(),
+    ),
     "a data set": as_data_set,
 }
 
