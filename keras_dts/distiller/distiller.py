@@ -231,7 +231,7 @@ class Distiller(TeacherStudentModel):
         self.fit_data.for_training_batch(bound.arguments)
         clear_faults(self)
         logs = super().train_on_batch(*bound.args, **bound.kwargs)
-        raise_faults(self, when="in this batch")
+        raise_faults(self, self.objective.faults, "in this batch")
         return logs
 
     evaluate = converted(keras.Model.evaluate, FitData.for_evaluation)

@@ -89,7 +89,7 @@ class FaultGuard(keras.callbacks.Callback):
         """Raises for broken batches; after the first step, undoes it."""
         when = f"in epoch {self._epoch + 1} of {self.params['epochs']}"
         try:
-            raise_faults(self._distiller, faults, when=when)
+            raise_faults(self._distiller, faults, when)
         except ValueError:
             if self._weights:
                 self.model.student.set_weights(self._weights)
@@ -127,20 +127,18 @@ def clear_faults(distiller: Any) -> None:
     faults.assign(np.zeros(faults.shape, "float32"))
 
 
-def raise_faults(distiller: Any, faults: Any = None, *, when: str) -> None:
+def raise_faults(distiller: Any, faults: Any, when: str) -> None:
     """Raises if the steps of a distiller have noted a broken batch.
 
     Args:
         distiller: A `keras_dts.Distiller`.
-        faults: Its notes, shape `(2,)`, if they are not in the variable.
+        faults: Its notes, shape `(2,)`.
         when: When that was, for the message.
 
     Raises:
         ValueError: If the teacher's logits were not finite, or class indices
             in the labels named no class.
     """
-    if faults is None:
-        faults = distiller.objective.faults
     teacher, labels = ops.convert_to_numpy(faults) > 0
     if teacher:
         raise ValueError(

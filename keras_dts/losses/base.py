@@ -146,6 +146,14 @@ class Divergence(LogitDistillation):
                 "from `keras_dts.losses.BatchLoss` to implement `values`. "
                 "Received: a `Divergence` with `values`"
             )
+        hidden = cls.compare is not Divergence.compare
+        if "divergence" in vars(cls) and hidden:
+            raise TypeError(
+                f"`{cls.__name__}` must derive from "
+                "`keras_dts.losses.Divergence` itself to implement "
+                "`divergence`. Received: a subclass of a loss that implements "
+                "`compare`, which comes first"
+            )
 
     def divergence(
         self,

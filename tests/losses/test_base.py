@@ -47,7 +47,7 @@ def test_a_divergence_sees_one_entry_at_a_time():
 
 @pytest.mark.parametrize(
     "base",
-    [losses.LogitDistillation, losses.Divergence, losses.BatchLoss],
+    [losses.LogitDistillation, losses.BatchLoss],
 )
 def test_the_bases_are_abstract(base):
     with pytest.raises(TypeError, match="abstract"):
@@ -71,8 +71,8 @@ def test_a_divergence_of_ones_own_is_softened_and_scaled():
 
 def test_a_subclass_may_change_the_divergence():
     class Twice(losses.KD):
-        def divergence(self, *args):
-            return 2.0 * super().divergence(*args)
+        def compare(self, *args):
+            return 2.0 * super().compare(*args)
 
     once = number(losses.KD(3.0).compute_loss(TEACHER, STUDENT))
     twice = number(Twice(3.0).compute_loss(TEACHER, STUDENT))
@@ -89,3 +89,20 @@ def test_a_batch_loss_sees_the_whole_batch():
     found = Batch(2.0).compute_loss(TEACHER, STUDENT)
     expected = 4 * np.mean(np.max(STUDENT - STUDENT.mean(axis=0), axis=-1))
     assert number(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_loss_that_compares_distributions_hides_no_divergence():
+    message = "must derive from `keras_dts.losses.Divergence` itself"
+    with pytest.raises(TypeError, match=message):
+
+        class Mine(losses.KD):
+            def divergence(self, teacher, student, labels):
+                return 0.0 * teacher[..., 0]
+
+
+def test_a_divergence_needs_a_divergence():
+    class Nothing(losses.Divergence):
+        pass
+
+    with pytest.raises(TypeError, match="must implement `divergence`"):
+        Nothing()
