@@ -104,6 +104,7 @@ def restore_labels(
         labels: The labels given, shape `(batch, ...)` or `(batch, ..., 1)`.
         ignored: Which entries keep the index that was given, or `None`.
     """
+    labels = ops.convert_to_tensor(labels)
     if len(labels.shape) > len(safe.shape):
         safe = ops.expand_dims(safe, axis=-1)
         ignored = None if ignored is None else ops.expand_dims(ignored, -1)
