@@ -95,12 +95,6 @@ class TeacherStudentModel(keras.Model, abc.ABC):
         return [*super().metrics, *self.distillation_metrics]
 
     @property
-    def losses(self) -> list[Any]:
-        """The regularizers and `add_loss` of what trains; not the teacher's."""
-        layers = (self.student, *self.policies, *self.projectors)
-        return [loss for layer in layers for loss in layer.losses]
-
-    @property
     def trainable_weights(self) -> list[Any]:
         """The weights of the student, the temperatures and the projectors."""
         if not self.trainable:

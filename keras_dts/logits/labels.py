@@ -60,8 +60,8 @@ class SafeLabels(NamedTuple):
     """The labels of one output, with no index that names no class.
 
     Attributes:
-        labels: The labels as `to_labels` returns them, with 0 for an index
-            that names no class.
+        labels: The labels as `to_labels` returns them; an index that names no
+            class is replaced by the nearest one that does.
         bad: Which entries held such an index, bool, shape `(batch, ...)`;
             `None` for probabilities.
         ignored: Which entries held the index that means "no label", of the
@@ -87,7 +87,7 @@ def read_labels(
     if len(read.shape) == len(outputs.shape):
         return SafeLabels(read, None, None)
     bad = (read < 0) | (read >= outputs.shape[-1])
-    safe = ops.where(bad, 0, read)
+    safe = ops.clip(read, 0, outputs.shape[-1] - 1)
     if ignore is None:
         return SafeLabels(safe, bad, None)
     ignored = ops.equal(read, ignore)

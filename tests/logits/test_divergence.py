@@ -1,4 +1,4 @@
-"""The Kullback-Leibler divergence of log probabilities."""
+"""The Kullback-Leibler divergence of two distributions."""
 
 import numpy as np
 import pytest
@@ -7,15 +7,24 @@ from keras import ops
 from scipy.special import log_softmax
 from scipy.stats import entropy
 
-from keras_dts.logits import kl
+from keras_dts.logits import Distribution, kl
 
 LOG_P, LOG_Q = log_softmax(
     2 * np.random.default_rng(0).normal(size=(2, 4, 3, 5)), axis=-1
 ).astype("float32")
 
 
+def compute(log_p, log_q):
+    return kl(
+        *(
+            Distribution.of_log_probs(ops.convert_to_tensor(x))
+            for x in (log_p, log_q)
+        )
+    )
+
+
 def divergence(log_p, log_q):
-    return ops.convert_to_numpy(kl(*map(ops.convert_to_tensor, (log_p, log_q))))
+    return ops.convert_to_numpy(compute(log_p, log_q))
 
 
 def test_it_is_the_relative_entropy_of_each_entry():
@@ -41,9 +50,30 @@ def test_the_gradient_is_that_of_the_plain_sum(which):
     def value(x):
         pair = [LOG_P, LOG_Q]
         pair[which] = x
-        return ops.sum(kl(*map(ops.convert_to_tensor, pair)))
+        return ops.sum(compute(*pair))
 
     _, grad = value_and_grad(value, (LOG_P, LOG_Q)[which])
     p = np.exp(LOG_P.astype("float64"))
     expected = (p * (LOG_P - LOG_Q + 1), -p)[which]
     np.testing.assert_allclose(grad, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-4, 1e-2, 0.4, 1.0, 6.0])
+def test_softmaxes_of_logits_are_compared_as_exactly(scale):
+    rng = np.random.default_rng(2)
+    teacher = 3 * rng.normal(size=(64, 100)).astype("float32")
+    student = teacher + (scale * rng.normal(size=(64, 100))).astype("float32")
+    pair = [
+        Distribution.of_logits(ops.convert_to_tensor(x))
+        for x in (teacher, student)
+    ]
+    found = ops.convert_to_numpy(kl(*pair))
+    log_p, log_q = (
+        log_softmax(x.astype("float64"), axis=-1) for x in (teacher, student)
+    )
+    expected = np.sum(np.exp(log_p) * (log_p - log_q), axis=-1)
+    error = np.abs(found - expected) / np.sqrt(expected)
+    assert np.max(error) < 2e-6
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(pair[0].probs), np.exp(log_p), rtol=1e-5
+    )
