@@ -77,9 +77,15 @@ class Softening:
     def _snapshots(
         self, logits: BatchLogits
     ) -> dict[Temperature, Callable[[LogitPair], Any]]:
-        """Returns what computes the temperatures of each policy in use."""
+        """Returns what computes the temperatures of each policy in use.
+
+        It keeps the temperatures of as many pairs as there are outputs: of
+        chunks, whose pairs come one after the other, those of the last.
+        """
         return {
-            policy: functools.cache(policy.snapshot(logits.select(outputs)))
+            policy: functools.lru_cache(len(outputs))(
+                policy.snapshot(logits.select(outputs))
+            )
             for policy, outputs in self._outputs.items()
         }
 

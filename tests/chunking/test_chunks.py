@@ -1,5 +1,7 @@
 """Chunks of tokens: the same numbers as whole batches, and never all logits."""
 
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -397,6 +399,35 @@ def test_a_teacher_that_is_not_finite_is_found():
 def test_no_projection_is_larger_than_a_chunk(projected):
     assert sized(None, projected) == BATCH * LENGTH
     assert sized(4, projected) == 4
+
+
+class Watching(policies.Temperature):
+    """Counts the chunks whose logits are in memory at the same time."""
+
+    per_entry = True
+
+    def __init__(self):
+        super().__init__()
+        self.chunks, self.most = (weakref.WeakSet(),), 0
+
+    def temperatures(self, pair):
+        (chunks,) = self.chunks
+        chunks.add(pair)
+        self.most = max(self.most, len(chunks))
+        two = keras.ops.convert_to_tensor(2.0)
+        return policies.Temperatures(two, two, two * two)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("own", [True, False])
+def test_no_chunk_outlives_the_next_one(own):
+    policy = Watching()
+    loss = losses.KD(policy) if own else [losses.KD(), losses.ReverseKL()]
+    options = {} if own else {"temperature": policy}
+    distiller = Distiller(writer(12), writer(), loss, chunk_size=1, **options)
+    distiller.compile("sgd", crossentropy())
+    distiller.train_on_batch(X, Y)
+    assert 1 <= policy.most <= 2
 
 
 def test_auto_is_for_large_problems(projected, monkeypatch):
