@@ -1,7 +1,9 @@
 """All that differs between JAX, TensorFlow and PyTorch."""
 
+from keras_dts.backend import fast
 from keras_dts.backend.chunked_map import fold_chunks, map_chunks
 from keras_dts.backend.softmax import (
+    class_log_probs,
     difference_without_cancelling,
     log_softmax_and_softmax,
 )
@@ -13,7 +15,9 @@ from keras_dts.backend.steps import (
 )
 
 __all__ = [
+    "class_log_probs",
     "difference_without_cancelling",
+    "fast",
     "fold_chunks",
     "log_softmax_and_softmax",
     "map_chunks",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_dts.backend import fast
 from keras_dts.types import Tensor
 
 # The series below is exact to rounding for arguments up to this.
@@ -25,13 +26,30 @@ def log_softmax_and_softmax(logits: Tensor) -> tuple[Tensor, Tensor]:
         Both, of the shape of `logits`. On JAX, one exponential serves both.
     """
     if keras.config.backend() != "jax":
-        log_probs = ops.log_softmax(logits)
-        return log_probs, ops.exp(log_probs)
+        log_probs = fast.log_softmax(logits, -1)
+        return log_probs, fast.exp(log_probs)
     highest = ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
     shifted = logits - highest
     powers = ops.exp(shifted)
     total = ops.sum(powers, axis=-1, keepdims=True)
     return shifted - ops.log(total), powers / total
+
+
+def class_log_probs(logits: Tensor, labels: Tensor) -> Tensor:
+    """Computes the log probability of one class for each example or token.
+
+    Args:
+        logits: Shape `(batch, ..., classes)`.
+        labels: Class indices, int32, shape `(batch, ...)`.
+
+    Returns:
+        Shape `(batch, ...)`.
+    """
+    log_probs = fast.log_softmax(logits, -1)
+    index = labels[..., None]  # (batch, ..., 1)
+    if keras.config.backend() == "torch":
+        return log_probs.gather(-1, index.long())[..., 0]
+    return ops.take_along_axis(log_probs, index, axis=-1)[..., 0]
 
 
 def difference_without_cancelling(
@@ -46,7 +64,7 @@ def difference_without_cancelling(
     """
     half = log_ratio / 2
     if keras.config.backend() != "jax":
-        return (p + q) * ops.tanh(half)
+        return (p + q) * fast.tanh(half)
     square = half * half
     # The series of tanh. Far from 0, the difference itself does not cancel.
     series = square * (17 / 315)

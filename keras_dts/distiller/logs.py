@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_dts.backend import no_gradient
+from keras_dts.backend import fast, no_gradient
 from keras_dts.chunking import LogitChunk
 from keras_dts.logits import LogitPair, WholeBatch
 from keras_dts.types import Tensor
@@ -39,11 +40,11 @@ class StepLogs(keras.metrics.Metric):
             examples: The number of examples in the step.
         """
         with no_gradient():
-            one = ops.ones((), dtype=self.dtype)
+            one = fast.ones_like(self._sums.value[0])
             row = [values.get(name, 0.0 * one) for name in self.names]
             if not isinstance(examples, int):
                 examples = ops.cast(examples, self.dtype)
-            sums = self._sums.value + ops.stack([*row, one]) * examples
+            sums = self._sums.value + fast.stack([*row, one]) * examples
             self._sums.assign(sums)
 
     def of_evaluation(self, result: Any) -> Any:
@@ -61,7 +62,7 @@ class StepLogs(keras.metrics.Metric):
     def result(self) -> dict[str, Tensor]:
         """Returns the means by name; 0 before the first step."""
         sums = self._sums.value
-        means = sums / ops.maximum(sums[-1], 1.0)
+        means = sums / fast.clip(sums[-1], 1.0, math.inf)
         return {name: means[i] for i, name in enumerate(self.names)}
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_dts.backend import fast
 from keras_dts.cache import TeacherCache
 from keras_dts.chunking import Chunker, ChunkPlan
 from keras_dts.distiller.model_pair import ModelPair
@@ -181,10 +182,7 @@ class Objective(keras.layers.Layer):
         # In chunks, only now are its values and the faults known.
         student_loss = label_loss()
         student_weight, term_weights = self._weights
-        distillation_loss = sum(
-            self._now(weight) * value
-            for weight, value in zip(term_weights, values, strict=True)
-        )
+        distillation_loss = self._weighted_sum(term_weights, values)
         weight = self._now(student_weight)
         taught = self._student_loss.with_penalties(distillation_loss)
         total = weight * student_loss + (1 - weight) * taught
@@ -197,7 +195,7 @@ class Objective(keras.layers.Layer):
         if temperature is not None:
             logged["temperature"] = temperature
         self._note(logits.faults)
-        total = total * (1 - ops.max(logits.faults))
+        total = total * (1 - fast.max_(logits.faults))
         return StepLosses(total, logged, logits)
 
     def _logits(
@@ -241,11 +239,21 @@ class Objective(keras.layers.Layer):
             values[use.term] = loss if before is None else before + loss
         return values, temperature
 
+    def _weighted_sum(
+        self, weights: list[float | Schedule], values: list[Tensor]
+    ) -> Tensor:
+        """Sums the values of the terms; a weight of 1 costs nothing."""
+        first, *others = (
+            value if weight == 1.0 else self._now(weight) * value
+            for weight, value in zip(weights, values, strict=True)
+        )
+        return sum(others, first)
+
     def _note(self, faults: Tensor) -> None:
         """Counts the step, and notes whether its batch was broken."""
         if self._has_schedules:  # which alone depend on the step
             self.step.assign_add(1)
-        self.faults.assign_add(faults)
+        self.faults.assign(self.faults.value + faults)
 
     def _now(self, weight: float | Schedule) -> Any:
         return weight(self.step) if isinstance(weight, Schedule) else weight

@@ -24,6 +24,7 @@ from keras_dts.types import (
     TaughtLabels,
     Tensor,
 )
+from keras_dts.utils import flatten
 
 
 class Steps:
@@ -205,7 +206,7 @@ def labels_of(y: Any) -> Any:
 
 def _examples(x: Any) -> Any:
     """Returns the number of examples in a batch."""
-    first = next(i for i in keras.tree.flatten(x) if i is not None)
+    first = next(i for i in flatten(x) if i is not None)
     return ops.shape(first)[0]
 
 

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_dts.backend import (
     difference_without_cancelling,
+    fast,
     log_softmax_and_softmax,
     without_gradient,
 )
@@ -53,7 +54,7 @@ def kl(p: Distribution, q: Distribution) -> Tensor:
     rounding = without_gradient(
         difference_without_cancelling, p.probs, q.probs, log_ratio
     )
-    value = ops.sum(p.probs * log_ratio - rounding, axis=-1)
+    value = fast.sum_(p.probs * log_ratio - rounding, -1)
     return value + without_gradient(_below_zero, value)
 
 
@@ -73,4 +74,4 @@ def mix(p: Distribution, q: Distribution, share: float) -> Distribution:
 
 def _below_zero(value: Tensor) -> Tensor:
     """Returns how far rounding took a value below 0."""
-    return ops.maximum(-value, 0.0)
+    return fast.relu(-value)

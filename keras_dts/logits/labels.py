@@ -7,6 +7,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
+from keras_dts.backend import fast
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype, same_shape, show, static_shape
 
@@ -86,8 +87,8 @@ def read_labels(
     read = to_labels(labels, outputs)
     if len(read.shape) == len(outputs.shape):
         return SafeLabels(read, None, None)
-    bad = (read < 0) | (read >= outputs.shape[-1])
-    safe = ops.clip(read, 0, outputs.shape[-1] - 1)
+    safe = fast.clip(read, 0, outputs.shape[-1] - 1)
+    bad = fast.not_equal(safe, read)
     if ignore is None:
         return SafeLabels(safe, bad, None)
     ignored = ops.equal(read, ignore)
@@ -104,7 +105,6 @@ def restore_labels(
         labels: The labels given, shape `(batch, ...)` or `(batch, ..., 1)`.
         ignored: Which entries keep the index that was given, or `None`.
     """
-    labels = ops.convert_to_tensor(labels)
     if len(labels.shape) > len(safe.shape):
         safe = ops.expand_dims(safe, axis=-1)
         ignored = None if ignored is None else ops.expand_dims(ignored, -1)

@@ -6,6 +6,7 @@ import dataclasses
 
 from keras import ops
 
+from keras_dts.backend import class_log_probs
 from keras_dts.logits.convert import to_logits
 from keras_dts.logits.labels import to_labels
 from keras_dts.logits.ops import cross_entropy
@@ -152,9 +153,6 @@ class LogitPair:
             return cross_entropy(student, self.labels) - cross_entropy(
                 self.teacher, self.labels
             )
-        index = self.labels[..., None]  # (batch, ..., 1)
-        theirs, ours = (
-            ops.take_along_axis(ops.log_softmax(logits), index, axis=-1)
-            for logits in (self.teacher, student)
+        return class_log_probs(self.teacher, self.labels) - class_log_probs(
+            student, self.labels
         )
-        return (theirs - ours)[..., 0]

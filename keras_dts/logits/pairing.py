@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import keras
 from keras import ops
 
+from keras_dts.backend import fast
 from keras_dts.logits.batch import no_faults
 from keras_dts.logits.compatibility import OutputSpec, check_counts
 from keras_dts.logits.convert import to_logits
@@ -19,7 +19,7 @@ from keras_dts.logits.weights import (
     entry_weights,
 )
 from keras_dts.types import TeacherOutputs, Tensor
-from keras_dts.utils import loss_dtype, per_output, repack
+from keras_dts.utils import flatten, loss_dtype, per_output, repack
 
 
 class Targets(NamedTuple):
@@ -72,8 +72,8 @@ def pair_outputs(
     Raises:
         ValueError: If shapes do not fit each other.
     """
-    outputs = keras.tree.flatten(student)
-    theirs = keras.tree.flatten(teacher.outputs)
+    outputs = flatten(student)
+    theirs = flatten(teacher.outputs)
     check_counts(theirs, outputs)
     labels, weights, losses = (per_output(x, student) for x in targets)
     pairs, faults = [], []
@@ -108,7 +108,7 @@ def check_targets(
     Raises:
         ValueError: If a shape does not fit.
     """
-    outputs = keras.tree.flatten(student)
+    outputs = flatten(student)
     labels, weights = (per_output(x, student) for x in (y, sample_weight))
     for index in (spec.index for spec in specs):
         if labels[index] is not None:
@@ -145,7 +145,7 @@ def _pair(
     )
     if classes is not None:
         pair = top_k_pair(pair, classes)
-    faults = ops.cast(ops.stack([teacher_fault, label_fault]), loss_dtype())
+    faults = ops.cast(fast.stack([teacher_fault, label_fault]), loss_dtype())
     return pair, faults, safe
 
 
@@ -159,6 +159,7 @@ def _read(
     fault = ops.zeros((), dtype="bool")
     if labels is None:
         return None, None, weights, fault
+    labels = ops.convert_to_tensor(labels)  # NumPy's, in `train_on_batch`
     safe = read_labels(labels, student, ignore)
     if safe.ignored is not None:
         named = ops.cast(ops.logical_not(safe.ignored), loss_dtype())
@@ -195,20 +196,20 @@ def _finite_or_zero(
     """
     # A sum is finite only where all its terms are.
     if weights is None:
-        finite = ops.isfinite(ops.sum(logits))
+        finite = fast.isfinite(fast.sum_(logits))
         fault = ~finite
     else:
-        rows = ops.isfinite(ops.sum(logits, axis=-1))
+        rows = fast.isfinite(fast.sum_(logits, -1))
         fault = _any(~rows, weights)
         finite = rows[..., None]  # (batch, ..., 1)
-    return ops.where(finite, logits, 0.0), fault
+    return fast.where(finite, logits, 0.0), fault
 
 
 def _any(flags: Tensor, weights: Tensor | None) -> Tensor:
     """Says whether a flag is up at an entry that weighs something."""
     if weights is not None:
         flags = ops.logical_and(flags, ops.not_equal(weights, 0))
-    return ops.any(flags)
+    return fast.any_(flags)
 
 
 def _worst(faults: list[Tensor]) -> Tensor:

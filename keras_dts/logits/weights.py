@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dts.backend import fast
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype, same_shape, show, static_shape
 
@@ -27,7 +28,7 @@ def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
         A scalar.
     """
     if weights is None:
-        return ops.mean(values)
+        return fast.mean(values)
     counts = ops.not_equal(weights, 0)
     total = ops.sum(ops.where(counts, values * weights, 0.0))
     count = ops.sum(ops.cast(counts, values.dtype))

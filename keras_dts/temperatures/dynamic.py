@@ -221,6 +221,8 @@ class DynamicTemperature(Temperature):
 
     def snapshot(self, batch: BatchLogits) -> TemperatureFunction:
         """Returns a function that gives every output the one temperature."""
+        if self._stands_still:
+            return constant(self.temperature.value)
         # A copy: on torch and TensorFlow the update would change it too.
         return constant(ops.copy(self.temperature.value))
 

@@ -16,7 +16,12 @@ from keras_dts.utils.optional import require, require_matplotlib
 from keras_dts.utils.progress import EpochBar, print_now
 from keras_dts.utils.serialization import deserialize, serialize
 from keras_dts.utils.shapes import same_shape, show, static_shape
-from keras_dts.utils.structure import per_output, per_output_strictly, repack
+from keras_dts.utils.structure import (
+    flatten,
+    per_output,
+    per_output_strictly,
+    repack,
+)
 from keras_dts.utils.versions import __version__, versions
 
 __all__ = [
@@ -30,6 +35,7 @@ __all__ = [
     "check_weight",
     "deserialize",
     "fingerprint",
+    "flatten",
     "is_keras_loss",
     "loss_dtype",
     "per_output",

@@ -18,4 +18,7 @@ def loss_dtype() -> str:
 
 def to_loss_dtype(outputs: Any) -> Any:
     """Casts a model's outputs to the dtype that losses are computed in."""
-    return ops.cast(outputs, loss_dtype())
+    dtype = loss_dtype()
+    if keras.backend.standardize_dtype(outputs.dtype) == dtype:
+        return outputs
+    return ops.cast(outputs, dtype)

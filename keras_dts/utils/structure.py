@@ -7,6 +7,13 @@ from typing import Any
 import keras
 
 
+def flatten(outputs: Any) -> list[Any]:
+    """Returns what `keras.tree.flatten` does, sooner for a single tensor."""
+    if isinstance(outputs, (list, tuple, dict)):
+        return keras.tree.flatten(outputs)
+    return [outputs]
+
+
 def per_output(structure: Any, outputs: Any) -> list[Any]:
     """Returns labels, sample weights or losses for each output.
 
@@ -21,7 +28,7 @@ def per_output(structure: Any, outputs: Any) -> list[Any]:
     """
     if isinstance(structure, dict) and isinstance(outputs, dict):
         return [structure.get(key) for key in sorted(outputs)]
-    count = len(keras.tree.flatten(outputs))
+    count = len(flatten(outputs))
     if isinstance(structure, (list, tuple, dict)):
         flat = keras.tree.flatten(structure)
         return flat if len(flat) == count else [None] * count
@@ -41,7 +48,7 @@ def per_output_strictly(
     Raises:
         ValueError: If the structures do not fit.
     """
-    count = len(keras.tree.flatten(outputs))
+    count = len(flatten(outputs))
     named = isinstance(outputs, dict)
     if isinstance(structure, dict):
         fits = named and not set(structure) - set(outputs)

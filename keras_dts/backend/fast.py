@@ -1,0 +1,49 @@
+"""Operations of `keras.ops` on tensors, without what they cost on PyTorch.
+
+Where Python runs in every step, `keras.ops` takes longer to look at the
+arguments of a small operation than PyTorch to compute it. These functions take
+tensors alone, by position, and leave the looking out. They serve what every
+step runs, whatever the models.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+from keras_dts.types import Tensor
+
+
+def _fast(name: str) -> Callable[..., Tensor]:
+    """Returns an operation that Keras and PyTorch give the same name."""
+    portable: Callable[..., Tensor] = getattr(ops, name)
+
+    def call(*args: object) -> Tensor:
+        if keras.config.backend() != "torch":
+            return portable(*args)
+        native: Callable[..., Tensor]
+        native = getattr(importlib.import_module("torch"), name)
+        return native(*args)
+
+    call.__name__ = name
+    call.__doc__ = f"Computes `keras.ops.{name}` of tensors."
+    return call
+
+
+any_ = _fast("any")
+clip = _fast("clip")
+exp = _fast("exp")
+isfinite = _fast("isfinite")
+log_softmax = _fast("log_softmax")
+max_ = _fast("max")
+mean = _fast("mean")
+not_equal = _fast("not_equal")
+ones_like = _fast("ones_like")
+relu = _fast("relu")
+stack = _fast("stack")
+sum_ = _fast("sum")
+tanh = _fast("tanh")
+where = _fast("where")
