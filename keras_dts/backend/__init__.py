@@ -4,7 +4,7 @@ from keras_dts.backend import fast
 from keras_dts.backend.chunked_map import fold_chunks, map_chunks
 from keras_dts.backend.softmax import (
     class_log_probs,
-    difference_without_cancelling,
+    divergence_terms,
     log_softmax_and_softmax,
 )
 from keras_dts.backend.steps import (
@@ -12,11 +12,12 @@ from keras_dts.backend.steps import (
     replica_count,
     runs_eagerly,
     without_gradient,
+    zero_unless,
 )
 
 __all__ = [
     "class_log_probs",
-    "difference_without_cancelling",
+    "divergence_terms",
     "fast",
     "fold_chunks",
     "log_softmax_and_softmax",
@@ -25,4 +26,5 @@ __all__ = [
     "replica_count",
     "runs_eagerly",
     "without_gradient",
+    "zero_unless",
 ]

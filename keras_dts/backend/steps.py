@@ -58,3 +58,27 @@ def without_gradient(
         with no_gradient():
             return function(*tensors)
     return function(*map(ops.stop_gradient, tensors))
+
+
+def zero_unless(flags: Tensor, values: Tensor) -> Tensor:
+    """Returns values where a flag is up, and 0 elsewhere.
+
+    Args:
+        flags: Bool, of a shape that broadcasts with `values`.
+        values: A tensor that no gradient flows into.
+    """
+    if _can_be_asked(flags) and flags.all():
+        return values
+    return ops.where(flags, values, 0.0)
+
+
+def _can_be_asked(flags: Tensor) -> bool:
+    """Says whether Python knows a tensor's value without waiting for it.
+
+    It does where PyTorch computes on the CPU, and compiles nothing.
+    """
+    if keras.config.backend() != "torch":
+        return False
+    torch: Any = importlib.import_module("torch")
+    compiles: bool = torch.compiler.is_compiling()
+    return flags.device.type == "cpu" and not compiles

@@ -16,7 +16,7 @@ from keras_dts.distiller.steps import labels_of
 from keras_dts.features import Projector
 from keras_dts.temperatures import Temperature
 from keras_dts.types import HiddenStates, ModelOutputs
-from keras_dts.utils import deserialize, fingerprint, serialize
+from keras_dts.utils import Untracked, deserialize, fingerprint, serialize
 
 # The constructor's arguments that hold objects.
 _SERIALIZED = (
@@ -44,12 +44,14 @@ class TeacherStudentModel(keras.Model, abc.ABC):
     Attributes:
         objective: The objective of training steps.
         _models: The teacher and the student, for those who run them.
+        _shared: The temperature. A loss that uses it tracks it.
     """
 
     teacher: keras.Model
     student: keras.Model
     objective: Objective
     _models: ModelPair
+    _shared: Untracked[Temperature]
 
     # Attributes that Keras's saving shall not find.
     _hidden: frozenset[str] | set[str] = frozenset()
@@ -58,6 +60,11 @@ class TeacherStudentModel(keras.Model, abc.ABC):
     @abc.abstractmethod
     def plain_config(self) -> dict[str, Any]:
         """The arguments of the constructor that hold no objects."""
+
+    @property
+    def temperature(self) -> Temperature:
+        """The temperature of losses that have none of their own."""
+        return self._shared.value
 
     @property
     @abc.abstractmethod

@@ -33,7 +33,7 @@ from keras_dts.temperatures import (
 )
 from keras_dts.text import is_causal
 from keras_dts.types import TaughtLabels, Tensor
-from keras_dts.utils import Schedule, check_weight
+from keras_dts.utils import Schedule, Untracked, check_weight
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -150,7 +150,7 @@ class Distiller(TeacherStudentModel):
             distillation_loss_weights, entries
         )
         self.student_loss_weight = student_loss_weight
-        self.temperature = to_policy(temperature)
+        self._shared = Untracked(to_policy(temperature))
         self.teacher_inputs = teacher_inputs
         self.student_inputs = student_inputs
         parts = compose(self, entries, to_from_logits(from_logits))

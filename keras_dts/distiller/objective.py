@@ -26,7 +26,7 @@ from keras_dts.logits import (
 )
 from keras_dts.temperatures import Temperature, Temperatures
 from keras_dts.types import HiddenStates, TeacherOutputs, Tensor
-from keras_dts.utils import Schedule, loss_dtype
+from keras_dts.utils import Schedule, Untracked, loss_dtype
 
 
 class StepLosses(NamedTuple):
@@ -73,21 +73,16 @@ class Objective(keras.layers.Layer):
         super().__init__(name="objective", autocast=False)
         self.terms = terms
         self._models = models
-        self._temperature = (temperature,)  # which the distiller tracks
+        self._temperature = Untracked(temperature)
+        if terms.uses_temperature:  # else it is no state of a step
+            self._tracked = temperature
         self._student_loss = student_loss
         self._weights = weights
         self._has_schedules = any(
             isinstance(weight, Schedule) for weight in (weights[0], *weights[1])
         )
         self._entry_weights = EntryWeights(name="entry_weights")
-        self.step = self.add_weight(
-            name="step",
-            shape=(),
-            dtype="int32",
-            initializer="zeros",
-            trainable=False,
-            aggregation="only_first_replica",
-        )
+        self.step = self._add_step() if self._has_schedules else None
         # In how many steps the teacher's logits were not finite, and in how
         # many some labels named no class.
         self.faults = self.add_weight(
@@ -99,6 +94,17 @@ class Objective(keras.layers.Layer):
             aggregation="mean",
         )
         self.built = True
+
+    def _add_step(self) -> Any:
+        """Adds the number of steps so far, which schedules depend on."""
+        return self.add_weight(
+            name="step",
+            shape=(),
+            dtype="int32",
+            initializer="zeros",
+            trainable=False,
+            aggregation="only_first_replica",
+        )
 
     @property
     def logged_names(self) -> list[str]:
@@ -152,8 +158,7 @@ class Objective(keras.layers.Layer):
             For each output `None`, or `Temperatures` of NumPy arrays: a
             scalar each, or one value for each entry that counts.
         """
-        (temperature,) = self._temperature
-        softening = Softening(self._models.uses, temperature)
+        softening = Softening(self._models.uses, self._temperature.value)
         found: list[Temperatures | None]
         found = [None] * len(keras.tree.flatten(outputs))
         for pair, values in softening.shared_temperatures(logits):
@@ -232,7 +237,7 @@ class Objective(keras.layers.Layer):
         if not self.terms.reads_logits:
             return values, None
         uses = self._models.uses
-        softening = Softening(uses, self._temperature[0])
+        softening = Softening(uses, self._temperature.value)
         losses, temperature = softening.losses(logits)
         for use, loss in zip(uses, losses, strict=True):
             before = values[use.term]
@@ -251,7 +256,7 @@ class Objective(keras.layers.Layer):
 
     def _note(self, faults: Tensor) -> None:
         """Counts the step, and notes whether its batch was broken."""
-        if self._has_schedules:  # which alone depend on the step
+        if self.step is not None:
             self.step.assign_add(1)
         self.faults.assign(self.faults.value + faults)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from keras import ops
 
 from keras_dts.backend import (
-    difference_without_cancelling,
+    divergence_terms,
     fast,
     log_softmax_and_softmax,
     without_gradient,
@@ -51,10 +51,7 @@ def kl(p: Distribution, q: Distribution) -> Tensor:
         q: Of the same shape.
     """
     log_ratio = p.log_probs - q.log_probs
-    rounding = without_gradient(
-        difference_without_cancelling, p.probs, q.probs, log_ratio
-    )
-    value = fast.sum_(p.probs * log_ratio - rounding, -1)
+    value = fast.sum_(divergence_terms(p.probs, q.probs, log_ratio), -1)
     return value + without_gradient(_below_zero, value)
 
 

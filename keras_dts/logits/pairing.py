@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_dts.backend import fast
+from keras_dts.backend import fast, zero_unless
 from keras_dts.logits.batch import no_faults
 from keras_dts.logits.compatibility import OutputSpec, check_counts
 from keras_dts.logits.convert import to_logits
@@ -202,7 +202,7 @@ def _finite_or_zero(
         rows = fast.isfinite(fast.sum_(logits, -1))
         fault = _any(~rows, weights)
         finite = rows[..., None]  # (batch, ..., 1)
-    return fast.where(finite, logits, 0.0), fault
+    return zero_unless(finite, logits), fault
 
 
 def _any(flags: Tensor, weights: Tensor | None) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
+from keras import ops
 
 from keras_dts.logits import BatchLogits, LogitPair, WholeBatch
 from keras_dts.types import Tensor
@@ -199,10 +200,30 @@ def add_scalar(layer: keras.layers.Layer, name: str, value: float) -> Any:
     Returns:
         The variable, a scalar.
     """
+    return _add_state(layer, name, value, shape=())
+
+
+def add_vector(layer: keras.layers.Layer, name: str, *values: float) -> Any:
+    """Adds a weight of several values, which is saved and not trained.
+
+    Args:
+        layer: The layer.
+        name: The weight's name.
+        *values: Its first values.
+
+    Returns:
+        The variable, a vector.
+    """
+    return _add_state(layer, name, values, shape=(len(values),))
+
+
+def _add_state(
+    layer: keras.layers.Layer, name: str, value: Any, shape: tuple[int, ...]
+) -> Any:
     return layer.add_weight(
         name=name,
-        shape=(),
-        initializer=keras.initializers.Constant(value),
+        shape=shape,
+        initializer=lambda _, dtype: ops.convert_to_tensor(value, dtype),
         trainable=False,
         aggregation="mean",
     )

@@ -16,6 +16,7 @@ from keras_dts.temperatures.base import (
     Temperature,
     TemperatureFunction,
     add_scalar,
+    add_vector,
     constant,
 )
 from keras_dts.temperatures.gap_scale import GAP_SCALES
@@ -114,9 +115,8 @@ class DynamicTemperature(Temperature):
         self.gap_scale = gap_scale
         self.update_order = update
         self.granularity = granularity
-        self.initial = add_scalar(self, "initial", start)
-        self.minimum = add_scalar(self, "minimum", minimum)
-        self.maximum = add_scalar(self, "maximum", maximum)
+        # In one variable, since a compiled step pays for each of them.
+        self._bounds = add_vector(self, "bounds", start, minimum, maximum)
         self.temperature = add_scalar(self, "temperature", start)
         self.progress = add_scalar(self, "progress", 0.0)
         # How far one step moves `progress`; 0 unless granularity is "step".
@@ -131,9 +131,23 @@ class DynamicTemperature(Temperature):
     @property
     def bounds(self) -> tuple[float, float, float]:
         """The initial, lowest and highest temperature, as floats."""
-        variables = (self.initial, self.minimum, self.maximum)
-        initial, minimum, maximum = map(number, variables)
+        initial, minimum, maximum = map(number, self._bounds.value)
         return initial, minimum, maximum
+
+    @property
+    def initial(self) -> Tensor:
+        """The temperature at the start of the training, a scalar."""
+        return self._bounds.value[0]
+
+    @property
+    def minimum(self) -> Tensor:
+        """The lowest temperature, a scalar."""
+        return self._bounds.value[1]
+
+    @property
+    def maximum(self) -> Tensor:
+        """The highest temperature, a scalar."""
+        return self._bounds.value[2]
 
     @property
     def constant(self) -> bool:
@@ -163,10 +177,7 @@ class DynamicTemperature(Temperature):
                 f"`DTS` away. Received: initial={initial}, minimum={minimum}, "
                 f"maximum={maximum}"
             )
-        for variable, value in zip(
-            (self.initial, self.minimum, self.maximum), new, strict=True
-        ):
-            variable.assign(value)
+        self._bounds.assign(new)
         self.temperature.assign(initial)
 
     def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
@@ -207,7 +218,7 @@ class DynamicTemperature(Temperature):
         progress = ops.minimum(self.progress + self.progress_per_step, 1.0)
         cosine = 0.5 * (1.0 + ops.cos(self.curve * math.pi * progress))
         target = self.initial * cosine * GAP_SCALES[self.gap_scale](gap)
-        target = ops.clip(target, self.minimum.value, self.maximum.value)
+        target = ops.clip(target, self.minimum, self.maximum)
         new = self.momentum * self.temperature + (1 - self.momentum) * target
         self.progress.assign(progress)
         self.temperature.assign(new)
@@ -235,19 +246,18 @@ class DynamicTemperature(Temperature):
         """Returns the gap of the batch, or 0 where it changes nothing."""
         if self.gap_scale is None:
             return ops.zeros(())
-        return batch.gap(
-            needed=ops.not_equal(self.minimum.value, self.maximum.value)
-        )
+        return batch.gap(needed=ops.not_equal(self.minimum, self.maximum))
 
     def _choose(self, batch: BatchLogits) -> None:
         """Chooses the height and the range of the cosine with "auto"."""
         if self.auto is None:
             return
         self.auto.begin_step(batch)
-        self.initial.assign(self.auto.current())
+        highest = self.maximum
         if self._given[1] is None:
             highest = ops.maximum(self.auto.spread, self.minimum)
-            self.maximum.assign(highest)
+        bounds = [self.auto.current(), self.minimum, highest]
+        self._bounds.assign(ops.stack(bounds))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, with the bounds in force."""

@@ -22,12 +22,14 @@ from keras_dts.utils.structure import (
     per_output_strictly,
     repack,
 )
+from keras_dts.utils.untracked import Untracked
 from keras_dts.utils.versions import __version__, versions
 
 __all__ = [
     "DataAdapter",
     "EpochBar",
     "Schedule",
+    "Untracked",
     "__version__",
     "check_choice",
     "check_count",
