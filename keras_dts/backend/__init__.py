@@ -4,10 +4,10 @@ from keras_dts.backend import fast
 from keras_dts.backend.chunked_map import fold_chunks, map_chunks
 from keras_dts.backend.softmax import (
     class_log_probs,
-    divergence_terms,
-    log_softmax_and_softmax,
+    exact_difference,
 )
 from keras_dts.backend.steps import (
+    needs_gradient,
     no_gradient,
     replica_count,
     runs_eagerly,
@@ -17,11 +17,11 @@ from keras_dts.backend.steps import (
 
 __all__ = [
     "class_log_probs",
-    "divergence_terms",
+    "exact_difference",
     "fast",
     "fold_chunks",
-    "log_softmax_and_softmax",
     "map_chunks",
+    "needs_gradient",
     "no_gradient",
     "replica_count",
     "runs_eagerly",

@@ -60,6 +60,18 @@ def without_gradient(
     return function(*map(ops.stop_gradient, tensors))
 
 
+def needs_gradient(tensor: Tensor) -> bool:
+    """Says whether a gradient for a tensor may be asked for.
+
+    PyTorch knows it; the compilers of the other backends leave out a gradient
+    that nobody asks for.
+    """
+    if keras.config.backend() != "torch":
+        return True
+    needed: bool = tensor.requires_grad
+    return needed
+
+
 def zero_unless(flags: Tensor, values: Tensor) -> Tensor:
     """Returns values where a flag is up, and 0 elsewhere.
 

@@ -2,40 +2,64 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from keras import ops
 
 from keras_dts.backend import (
-    divergence_terms,
+    exact_difference,
     fast,
-    log_softmax_and_softmax,
+    needs_gradient,
     without_gradient,
 )
 from keras_dts.types import Tensor
 
 
-class Distribution(NamedTuple):
-    """Distributions over the last axis.
+class Distribution:
+    """Distributions over the last axis, computed as they are asked for.
 
-    Attributes:
-        log_probs: Log probabilities, shape `(batch, ..., classes)`.
-        probs: Probabilities, of the same shape.
+    Args:
+        log_probs: `None`, or log probabilities, shape
+            `(batch, ..., classes)`.
+        probs: `None`, or probabilities, of the same shape.
+        logits: `None`, or logits whose softmax they are, of the same shape.
+            They or `log_probs` are given.
     """
 
-    log_probs: Tensor
-    probs: Tensor
+    def __init__(
+        self,
+        log_probs: Tensor | None = None,
+        probs: Tensor | None = None,
+        logits: Tensor | None = None,
+    ) -> None:
+        self.logits = logits
+        if log_probs is not None:
+            self.log_probs = log_probs
+        if probs is not None:
+            self.probs = probs
 
     @classmethod
     def of_logits(cls, logits: Tensor) -> Distribution:
         """Returns the softmax of logits, shape `(batch, ..., classes)`."""
-        return cls(*log_softmax_and_softmax(logits))
+        return cls(logits=logits)
 
     @classmethod
     def of_log_probs(cls, log_probs: Tensor) -> Distribution:
         """Returns the distribution with these log probabilities."""
-        return cls(log_probs, ops.exp(log_probs))
+        return cls(log_probs)
+
+    @functools.cached_property
+    def log_probs(self) -> Tensor:
+        """Log probabilities, shape `(batch, ..., classes)`."""
+        return fast.log_softmax(self.logits, -1)
+
+    @functools.cached_property
+    def probs(self) -> Tensor:
+        """Probabilities, shape `(batch, ..., classes)`."""
+        return fast.exp(self.log_probs)
 
 
 def kl(p: Distribution, q: Distribution) -> Tensor:
@@ -50,9 +74,42 @@ def kl(p: Distribution, q: Distribution) -> Tensor:
         p: Distributions of shape `(batch, ..., classes)`.
         q: Of the same shape.
     """
+    if p.logits is not None and q.logits is not None:
+        return _kl_of_logits(p.logits, q.logits)
     log_ratio = p.log_probs - q.log_probs
-    value = fast.sum_(divergence_terms(p.probs, q.probs, log_ratio), -1)
+    difference = without_gradient(exact_difference, p.probs, q.probs, log_ratio)
+    value = fast.sum_(p.probs * log_ratio - difference, -1)
     return value + without_gradient(_below_zero, value)
+
+
+def _kl_and_gradient(
+    p_logits: Tensor, q_logits: Tensor
+) -> tuple[Tensor, Callable[..., Any]]:
+    """Returns the same between softmaxes, and what computes its gradient.
+
+    The gradient for `q_logits` is `q - p`, which the value has computed. A
+    backend that derives it goes through all that the value consists of.
+    """
+    p = Distribution.of_logits(p_logits)
+    q = Distribution.of_logits(q_logits)
+    log_ratio = p.log_probs - q.log_probs
+    difference = exact_difference(p.probs, q.probs, log_ratio)
+    value = fast.relu(fast.sum_(p.probs * log_ratio - difference, -1))
+    # What the gradient does not need shall not wait for it in memory.
+    kept = (p.probs, log_ratio, value) if needs_gradient(p_logits) else None
+
+    def gradient(*args: Tensor, upstream: Tensor = None) -> Any:
+        weight = (args[-1] if upstream is None else upstream)[..., None]
+        for_q = difference * -weight
+        if kept is None:
+            return None, for_q
+        probs, ratio, mean = kept
+        return probs * (ratio - mean[..., None]) * weight, for_q
+
+    return value, gradient
+
+
+_kl_of_logits: Callable[..., Tensor] = ops.custom_gradient(_kl_and_gradient)
 
 
 def mix(p: Distribution, q: Distribution, share: float) -> Distribution:
