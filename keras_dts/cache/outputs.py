@@ -14,6 +14,7 @@ from keras_dts.cache.fields import FieldKind
 from keras_dts.cache.quantization import dequantize
 from keras_dts.cache.structure import Array
 from keras_dts.logits import (
+    find_output_kinds,
     from_stored_logits,
     gives_logits,
     to_stored_logits,
@@ -38,6 +39,8 @@ class OutputCodec:
         from_logits: bool | str,
         top_k: int | None = None,
     ) -> None:
+        if from_logits == "auto":
+            find_output_kinds(teacher)
         self._teacher = teacher
         self._from_logits = from_logits
         self._top_k = top_k

@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_dts.backend import fold_chunks, map_chunks
 from keras_dts.logits import (
+    FAULTS,
     BatchLogits,
     EntryFunction,
     LogitPair,
@@ -155,17 +156,18 @@ class ChunkedBatch(BatchLogits):
                 ops.stop_gradient(values),
                 chunk.pair.gap_values(),
                 _weights(chunk.pair),
-                *[chunk.faults[i] for i in range(2)],
+                *[chunk.faults[i] for i in range(len(FAULTS))],
                 *[loss.function(chunk.pair) for loss in losses],
             ]
 
         labels, warmth, gaps, weights, *rest = self.tokens.columns(
-            row, 6 + len(losses)
+            row, 4 + len(FAULTS) + len(losses)
         )
         self.label_values = labels
-        self.faults = ops.stack([ops.max(fault) for fault in rest[:2]])
+        faults, columns = rest[: len(FAULTS)], rest[len(FAULTS) :]
+        self.faults = ops.stack([ops.max(fault) for fault in faults])
         self._gap = _mean(gaps, weights)
-        values = [weighted_mean(column, weights) for column in rest[2:]]
+        values = [weighted_mean(column, weights) for column in columns]
         return values, temperature and _mean(warmth, weights)
 
     def fold(

@@ -132,14 +132,15 @@ def raise_faults(distiller: Any, faults: Any, when: str) -> None:
 
     Args:
         distiller: A `keras_dts.Distiller`.
-        faults: Its notes, shape `(2,)`.
+        faults: Its notes, shape `(3,)`.
         when: When that was, for the message.
 
     Raises:
-        ValueError: If the teacher's logits were not finite, or class indices
-            in the labels named no class.
+        ValueError: If the teacher's logits were not finite, class indices in
+            the labels named no class, or an output was not what it was taken
+            for.
     """
-    teacher, labels = ops.convert_to_numpy(faults) > 0
+    teacher, labels, kind = ops.convert_to_numpy(faults) > 0
     if teacher:
         raise ValueError(
             "The logits of `teacher` must be finite. Received: NaN or "
@@ -151,4 +152,12 @@ def raise_faults(distiller: Any, faults: Any, when: str) -> None:
             "The class indices in `y` must be at least 0 and less than the "
             f"number of classes. Received: others {when}. The student "
             "learned nothing from these batches."
+        )
+    if kind:
+        raise ValueError(
+            "`from_logits` must say of each model whether its outputs are "
+            "logits. Received: rows that are not negative and add up to 1 "
+            "from outputs taken for logits, or other rows from outputs taken "
+            f"for probabilities, {when}. The student learned nothing from "
+            "these batches."
         )

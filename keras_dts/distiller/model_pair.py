@@ -10,7 +10,7 @@ import keras
 from keras_dts.chunking import ChunkPlan
 from keras_dts.distiller.terms import LossUse, Terms
 from keras_dts.features import FeatureExtractor, SymbolicCall, known_input
-from keras_dts.logits import OutputSpec, output_specs
+from keras_dts.logits import OutputSpec, find_output_kinds, output_specs
 from keras_dts.temperatures import Temperature
 from keras_dts.text import same_tokens, tokens_unknown
 from keras_dts.types import ModelOutputs, TokenizedInputs
@@ -123,6 +123,9 @@ class ModelPair:
         Returns:
             Whether that was possible.
         """
+        for model, said in zip(self._models, self.from_logits, strict=True):
+            if said == "auto" and self._terms.reads_logits and model.built:
+                find_output_kinds(model)
         inputs = [known_input(model) for model in self._models if model.built]
         if len(inputs) < 2 or None in inputs:
             return False

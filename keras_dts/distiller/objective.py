@@ -17,6 +17,7 @@ from keras_dts.distiller.softening import Softening
 from keras_dts.distiller.student_loss import StudentLoss
 from keras_dts.distiller.terms import TermInputs, Terms
 from keras_dts.logits import (
+    FAULTS,
     BatchLogits,
     EntryWeights,
     LogitPair,
@@ -83,11 +84,10 @@ class Objective(keras.layers.Layer):
         )
         self._entry_weights = EntryWeights(name="entry_weights")
         self.step = self._add_step() if self._has_schedules else None
-        # In how many steps the teacher's logits were not finite, and in how
-        # many some labels named no class.
+        # How many steps had each of the faults.
         self.faults = self.add_weight(
             name="faults",
-            shape=(2,),
+            shape=(len(FAULTS),),
             dtype=loss_dtype(),
             initializer="zeros",
             trainable=False,

@@ -123,7 +123,7 @@ class Steps:
             student = ModelOutputs(student, {})
         losses = self._objective.compute(
             TermInputs(y.inputs, y.teacher, student, sample_weight),
-            Targets(y.y, sample_weight, self._distiller.loss),
+            self._targets(y.y, sample_weight),
             plan,
         )
         logits: Any = losses.logits
@@ -153,9 +153,9 @@ class Steps:
             metrics: The metrics that compare both models.
         """
         labels = labels_of(y)
-        check_targets(self._models.specs, outputs, labels, sample_weight)
+        targets = self._targets(labels, sample_weight)
+        check_targets(self._models.specs, outputs, targets)
         if isinstance(y, TaughtLabels):
-            targets = Targets(labels, sample_weight, self._distiller.loss)
             logits, _ = self._objective.whole(y.teacher, outputs, targets)
             metrics.update(logits)
         loss = self._student_loss(labels, outputs, sample_weight)
@@ -174,10 +174,15 @@ class Steps:
         )
         teacher = self._source.outputs(x)
         outputs = self._models.student(x, training=False).outputs
-        loss = self._distiller.loss if self._distiller.compiled else None
-        targets = Targets(y, sample_weight, loss)
+        targets = self._targets(y, sample_weight)
         logits, _ = self._objective.whole(teacher, outputs, targets)
         return self._objective.temperatures_of(logits, outputs)
+
+    def _targets(self, y: Any, sample_weight: Any) -> Targets:
+        distiller = self._distiller
+        loss = distiller.loss if distiller.compiled else None
+        names = tuple(getattr(distiller, "output_names", None) or ())
+        return Targets(y, sample_weight, loss, names)
 
     def _update_in_chunks(
         self,

@@ -1,6 +1,7 @@
 """The outputs of both models as logits that can be compared."""
 
 from keras_dts.logits.batch import (
+    FAULTS,
     BatchLogits,
     EntryFunction,
     WeightedMean,
@@ -9,11 +10,11 @@ from keras_dts.logits.batch import (
 from keras_dts.logits.compatibility import OutputSpec, output_specs
 from keras_dts.logits.convert import (
     from_stored_logits,
-    gives_logits,
     to_logits,
     to_stored_logits,
 )
 from keras_dts.logits.divergence import Distribution, kl, mix
+from keras_dts.logits.kinds import find_output_kinds, gives_logits
 from keras_dts.logits.labels import read_labels
 from keras_dts.logits.ops import (
     cross_entropy,
@@ -38,6 +39,7 @@ from keras_dts.logits.weights import (
 )
 
 __all__ = [
+    "FAULTS",
     "BatchLogits",
     "Distribution",
     "EntryFunction",
@@ -53,6 +55,7 @@ __all__ = [
     "check_sample_weight",
     "check_targets",
     "cross_entropy",
+    "find_output_kinds",
     "from_stored_logits",
     "gives_logits",
     "kl",

@@ -12,6 +12,10 @@ from keras_dts.logits.pair import LogitPair
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype
 
+# What may be wrong with a batch: the teacher's logits are not all finite, some
+# labels name no class, or the values of an output are not of its kind.
+FAULTS = ("teacher", "labels", "kind")
+
 # From the logits of one output to one value for each example or token, shape
 # `(batch, ...)`, or to a scalar that all of them share.
 EntryFunction = Callable[[LogitPair], Tensor]
@@ -37,8 +41,8 @@ class BatchLogits(abc.ABC):
 
     Attributes:
         is_whole: Whether all logits are in memory.
-        faults: 1 where the teacher's logits are not all finite, and where
-            some labels name no class, else 0; float32, shape `(2,)`.
+        faults: 1 for each of `FAULTS` that the step has, else 0; float32,
+            shape `(3,)`.
     """
 
     is_whole = True
@@ -186,5 +190,5 @@ def _sum(values: Iterable[Tensor]) -> Tensor:
 
 
 def no_faults() -> Tensor:
-    """Returns the faults of a batch that has none, shape `(2,)`."""
-    return ops.zeros((2,), dtype=loss_dtype())
+    """Returns the faults of a batch that has none, shape `(3,)`."""
+    return ops.zeros((len(FAULTS),), dtype=loss_dtype())

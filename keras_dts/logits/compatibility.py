@@ -8,7 +8,13 @@ from typing import Any
 
 import keras
 
-from keras_dts.logits.convert import gives_logits
+from keras_dts.logits.families import (
+    is_of_labels,
+    is_of_values,
+    name_of,
+    reads_logits,
+)
+from keras_dts.logits.kinds import OutputKind, output_kind
 from keras_dts.types import Tensor
 from keras_dts.utils import show
 
@@ -19,8 +25,8 @@ class OutputSpec:
 
     Args:
         index: Its number, in the order of `keras.tree.flatten`.
-        teacher_logits: Whether the teacher's output is logits.
-        student_logits: Whether the student's output is logits.
+        teacher_kind: What the teacher's output is.
+        student_kind: What the student's output is.
         teacher_classes: The size of the teacher's last axis.
         student_classes: The size of the student's last axis.
         same_classes: Whether a loss needs the same classes in both models.
@@ -30,12 +36,54 @@ class OutputSpec:
     """
 
     index: int
-    teacher_logits: bool
-    student_logits: bool
+    teacher_kind: OutputKind
+    student_kind: OutputKind
     teacher_classes: int
     student_classes: int
     same_classes: bool
     same_tokens: bool | None
+
+    def independent_by(self, loss: Any) -> bool:
+        """Whether labels may all be true, as a model or `compile` tells.
+
+        Args:
+            loss: The loss on labels for this output, or `None`.
+        """
+        several = self.student_classes != 1
+        return self.independent or (several and is_of_labels(loss))
+
+    @property
+    def independent(self) -> bool:
+        """Whether a model tells that labels may all be true."""
+        return self.teacher_kind.independent or self.student_kind.independent
+
+    def kinds_with(self, loss: Any) -> tuple[OutputKind, OutputKind]:
+        """Returns what both outputs are, by what `compile` was told too.
+
+        Args:
+            loss: The loss on labels for this output, or `None`.
+
+        Raises:
+            ValueError: If the loss compares values, not distributions.
+        """
+        teacher, student = self.teacher_kind, self.student_kind
+        is_distribution = teacher.source == "told" and not teacher.is_logits
+        if is_of_values(loss) and not is_distribution:
+            raise ValueError(
+                "`distillation_losses` on logits compare distributions over "
+                "classes, and need an output that is one. Received: output "
+                f"{self.index}, which learns values by the loss "
+                f"{name_of(loss)!r}. Give `None` for it, and "
+                '`keras.distillation.FeatureDistillation("mse")` to compare '
+                "values"
+            )
+        said = reads_logits(loss)
+        if student.source == "guessed" and said is not None:
+            student = student._replace(is_logits=said)
+        if self.independent_by(loss):
+            teacher = teacher._replace(independent=True)
+            student = student._replace(independent=True)
+        return teacher, student
 
     def cut(self, teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
         """Cuts off the rows that pad the vocabulary of one of the models.
@@ -53,8 +101,10 @@ class OutputSpec:
 
     def check_shapes(self, teacher: Tensor, student: Tensor) -> None:
         """Raises a `ValueError` unless the shapes of a batch fit."""
-        sizes = list(zip(teacher.shape, student.shape, strict=False))
-        sizes = sizes if self.same_classes else sizes[:-1]
+        # The first axis is the batch, whatever a model was built with.
+        sizes = list(zip(teacher.shape, student.shape, strict=False))[1:]
+        if not self.same_classes or _both_of_two_classes(teacher, student):
+            sizes = sizes[:-1]
         if len(teacher.shape) == len(student.shape) and all(
             t == s or None in (t, s) for t, s in sizes
         ):
@@ -72,6 +122,9 @@ class OutputSpec:
     ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Returns the shapes of both models' logits, to build a layer with."""
         teacher, student = self.cut(teacher, student)
+        if self.independent:
+            labels = (*(None for _ in teacher.shape), 2)
+            return labels, labels
         return _logit_shape(teacher), _logit_shape(student)
 
 
@@ -95,8 +148,7 @@ def output_specs(
 
     Raises:
         ValueError: If the models have different numbers of outputs or of
-            classes, if shapes differ, or if an output that is read is no
-            distribution.
+            classes, or if shapes differ.
     """
     flat = tuple(keras.tree.flatten(x) for x in outputs)
     check_counts(*flat)
@@ -106,14 +158,14 @@ def output_specs(
         same = any(loss.same_classes for loss in losses)
         if same and same_tokens is False:
             raise _other_tokens(*models)
-        is_logits = [
-            gives_logits(model, index, said)
+        kinds = [
+            _kind(model, index, said)
             for model, said in zip(models, from_logits, strict=True)
         ]
         spec = OutputSpec(
             index,
-            is_logits[0],
-            is_logits[1],
+            kinds[0],
+            kinds[1],
             teacher.shape[-1],
             student.shape[-1],
             same,
@@ -132,6 +184,19 @@ def check_counts(teacher: Iterable[Any], student: Iterable[Any]) -> None:
             "`teacher` and `student` must have the same outputs. "
             f"Received: {theirs} outputs of the teacher, {ours} of the student"
         )
+
+
+def _kind(model: keras.Model, index: int, said: bool | str) -> OutputKind:
+    """Returns what an output is; what the user says of logits counts."""
+    kind = output_kind(model, index)
+    if said == "auto":
+        return kind
+    return kind._replace(is_logits=bool(said), source="said")
+
+
+def _both_of_two_classes(teacher: Tensor, student: Tensor) -> bool:
+    """Says whether one unit meets two: both are two classes."""
+    return {teacher.shape[-1], student.shape[-1]} == {1, 2}
 
 
 def _first_classes(output: Tensor, most: int) -> Tensor:

@@ -95,6 +95,32 @@ def read_labels(
     return SafeLabels(safe, ops.logical_and(bad, ~ignored), ignored)
 
 
+def read_label_rows(labels: Tensor, outputs: Tensor) -> SafeLabels:
+    """Reads labels that may all be true, each as a choice between two classes.
+
+    Args:
+        labels: How true each label is, from 0 to 1, shape `(batch, ...,
+            labels)`.
+        outputs: The student's output, of the same shape.
+
+    Returns:
+        Probabilities of false and true, shape `(batch, ..., labels, 2)`.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if not same_shape(static_shape(labels), outputs.shape):
+        raise ValueError(
+            "`y` must say of each label whether it is true, shape "
+            f"{show(outputs.shape)}, where the loss is a binary cross entropy "
+            "or the outputs are sigmoids. Received: "
+            f"y.shape={show(static_shape(labels))}"
+        )
+    positive = ops.cast(labels, loss_dtype())
+    both = ops.stack([1 - positive, positive], axis=-1)
+    return SafeLabels(both, None, None)
+
+
 def restore_labels(
     safe: Tensor, labels: Tensor, ignored: Tensor | None
 ) -> Tensor:

@@ -11,7 +11,12 @@ import numpy.typing as npt
 from keras import ops
 
 from keras_dts.distiller import Distiller
-from keras_dts.logits import gives_logits, read_labels, to_logits
+from keras_dts.logits import (
+    find_output_kinds,
+    gives_logits,
+    read_labels,
+    to_logits,
+)
 
 
 def logits_of(
@@ -38,6 +43,7 @@ def logits_of(
             f"classes). Received: {model.name!r}, with outputs of shapes "
             f"{shapes}"
         )
+    find_output_kinds(model)
     is_logits = gives_logits(model, 0, from_logits)
     logits = to_logits(outputs[0], from_logits=is_logits)
     return np.asarray(ops.convert_to_numpy(logits), "float64")

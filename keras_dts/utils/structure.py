@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -14,13 +15,16 @@ def flatten(outputs: Any) -> list[Any]:
     return [outputs]
 
 
-def per_output(structure: Any, outputs: Any) -> list[Any]:
+def per_output(
+    structure: Any, outputs: Any, names: Sequence[str] = ()
+) -> list[Any]:
     """Returns labels, sample weights or losses for each output.
 
     Args:
         structure: One thing for all outputs, or a list, tuple or dictionary
             of things like `outputs`; a dictionary may leave outputs out.
         outputs: A model's output: a tensor, list, tuple or dictionary.
+        names: The names of outputs in a list, which a dictionary may use.
 
     Returns:
         A flat list in the order of `keras.tree.flatten(outputs)`; `None` for
@@ -28,6 +32,8 @@ def per_output(structure: Any, outputs: Any) -> list[Any]:
     """
     if isinstance(structure, dict) and isinstance(outputs, dict):
         return [structure.get(key) for key in sorted(outputs)]
+    if _is_named(structure, names):
+        return [structure.get(name) for name in names]
     count = len(flatten(outputs))
     if isinstance(structure, (list, tuple, dict)):
         flat = keras.tree.flatten(structure)
@@ -67,16 +73,27 @@ def per_output_strictly(
     return per_output(structure, outputs)
 
 
-def repack(structure: Any, outputs: Any, flat: list[Any]) -> Any:
+def _is_named(structure: Any, names: Sequence[str]) -> bool:
+    """Says whether a dictionary has things for outputs in a list, by name."""
+    named = isinstance(structure, dict) and len(names) > 0
+    return named and not set(structure) - set(names)
+
+
+def repack(
+    structure: Any, outputs: Any, flat: list[Any], names: Sequence[str] = ()
+) -> Any:
     """Puts values for each output back into the structure they came in.
 
     Args:
         structure: What `per_output` was given.
         outputs: A model's output.
         flat: A value for each output.
+        names: As for `per_output`.
     """
-    if isinstance(structure, dict) and isinstance(outputs, dict):
-        new = dict(zip(sorted(outputs), flat, strict=True))
+    by_key = isinstance(structure, dict) and isinstance(outputs, dict)
+    if by_key or _is_named(structure, names):
+        keys = sorted(outputs) if by_key else names
+        new = dict(zip(keys, flat, strict=True))
         return {key: new.get(key, value) for key, value in structure.items()}
     if isinstance(structure, (list, tuple, dict)):
         if len(keras.tree.flatten(structure)) != len(flat):
