@@ -62,7 +62,7 @@ class Chunker:
             jit: As for `backend.map_chunks`.
         """
         states = student.states
-        y, weights, loss = (per_output(x, student)[0] for x in targets)
+        y, weights, loss = (per_output(x, student)[0] for x in targets[:3])
         batch = {
             "teacher": self._teacher_tokens(teacher, states),
             "student": states,

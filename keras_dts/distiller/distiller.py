@@ -80,8 +80,7 @@ class Distiller(TeacherStudentModel):
             training steps, or a `keras_dts.temperatures.Temperature`, for
             losses that have no temperature of their own. Defaults to 4.
         from_logits: Whether outputs are logits, for both models or as a pair
-            `(teacher, student)`. `"auto"` recognises a softmax, or the
-            sigmoid of a single unit, as a model's last activation.
+            `(teacher, student)`. `"auto"` finds it out (docs/works.md).
         teacher_inputs: `None`, or a function from a batch's `x` to the
             teacher's input, registered with Keras if it is to be saved.
         student_inputs: The same for the student.

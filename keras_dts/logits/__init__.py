@@ -14,7 +14,12 @@ from keras_dts.logits.convert import (
     to_stored_logits,
 )
 from keras_dts.logits.divergence import Distribution, kl, mix
-from keras_dts.logits.kinds import find_output_kinds, gives_logits
+from keras_dts.logits.kinds import (
+    OutputKind,
+    find_output_kinds,
+    gives_logits,
+    output_kind,
+)
 from keras_dts.logits.labels import read_labels
 from keras_dts.logits.ops import (
     cross_entropy,
@@ -45,6 +50,7 @@ __all__ = [
     "EntryFunction",
     "EntryWeights",
     "LogitPair",
+    "OutputKind",
     "OutputSpec",
     "PairedOutputs",
     "Targets",
@@ -60,6 +66,7 @@ __all__ = [
     "gives_logits",
     "kl",
     "mix",
+    "output_kind",
     "output_specs",
     "pair_outputs",
     "read_labels",

@@ -33,6 +33,7 @@ class OutputSpec:
         same_tokens: `True` where both models have the same tokens, so that
             further rows of one of them only pad its vocabulary; `False`
             where their tokens differ; `None` where there are no tokens.
+        rank: The number of the axes, the batch included.
     """
 
     index: int
@@ -42,6 +43,7 @@ class OutputSpec:
     student_classes: int
     same_classes: bool
     same_tokens: bool | None
+    rank: int = 2
 
     def independent_by(self, loss: Any) -> bool:
         """Whether labels may all be true, as a model or `compile` tells.
@@ -64,8 +66,17 @@ class OutputSpec:
             loss: The loss on labels for this output, or `None`.
 
         Raises:
-            ValueError: If the loss compares values, not distributions.
+            ValueError: If the loss compares values, not distributions, or
+                has its classes on another axis than the last.
         """
+        axis = getattr(loss, "axis", -1)
+        if isinstance(axis, int) and axis not in (-1, self.rank - 1):
+            raise ValueError(
+                "The classes must be on the last axis of each output that "
+                f"losses on logits read. Received: axis={axis} in the loss "
+                f"for output {self.index}, of {self.rank} axes. Let the "
+                "models end in a `keras.layers.Permute`"
+            )
         teacher, student = self.teacher_kind, self.student_kind
         is_distribution = teacher.source == "told" and not teacher.is_logits
         if is_of_values(loss) and not is_distribution:
@@ -99,10 +110,19 @@ class OutputSpec:
             _first_classes(student, self.teacher_classes),
         )
 
-    def check_shapes(self, teacher: Tensor, student: Tensor) -> None:
-        """Raises a `ValueError` unless the shapes of a batch fit."""
-        # The first axis is the batch, whatever a model was built with.
-        sizes = list(zip(teacher.shape, student.shape, strict=False))[1:]
+    def check_shapes(
+        self, teacher: Tensor, student: Tensor, *, batch: bool = True
+    ) -> None:
+        """Raises a `ValueError` unless the shapes of a batch fit.
+
+        Args:
+            teacher: The teacher's output.
+            student: The student's output.
+            batch: Whether the sizes of the batch must be equal. Models may
+                have been built with batches of their own.
+        """
+        first = 0 if batch else 1
+        sizes = list(zip(teacher.shape, student.shape, strict=False))[first:]
         if not self.same_classes or _both_of_two_classes(teacher, student):
             sizes = sizes[:-1]
         if len(teacher.shape) == len(student.shape) and all(
@@ -170,8 +190,9 @@ def output_specs(
             student.shape[-1],
             same,
             same_tokens,
+            len(student.shape),
         )
-        spec.check_shapes(*spec.cut(teacher, student))
+        spec.check_shapes(*spec.cut(teacher, student), batch=False)
         specs.append(spec)
     return tuple(specs)
 

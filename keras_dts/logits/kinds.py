@@ -83,8 +83,8 @@ def gives_logits(model: keras.Model, index: int, said: bool | str) -> bool:
         labels = model.outputs[index].shape[-1]
         raise ValueError(
             f"The output {index} of {model.name!r} must be a distribution "
-            f"over classes. Received: a row of {labels} sigmoids, each a "
-            "label of its own"
+            f"over classes. Received: a row of {labels} sigmoids, which is no "
+            "distribution over classes but one for each label"
         )
     return kind.is_logits
 

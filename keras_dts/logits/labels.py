@@ -109,6 +109,14 @@ def read_label_rows(labels: Tensor, outputs: Tensor) -> SafeLabels:
     Raises:
         ValueError: If the shapes differ.
     """
+    check_label_rows(labels, outputs)
+    positive = ops.cast(labels, loss_dtype())
+    both = ops.stack([1 - positive, positive], axis=-1)
+    return SafeLabels(both, None, None)
+
+
+def check_label_rows(labels: Tensor, outputs: Tensor) -> None:
+    """Raises a `ValueError` unless labels have the shape of the output."""
     if not same_shape(static_shape(labels), outputs.shape):
         raise ValueError(
             "`y` must say of each label whether it is true, shape "
@@ -116,9 +124,6 @@ def read_label_rows(labels: Tensor, outputs: Tensor) -> SafeLabels:
             "or the outputs are sigmoids. Received: "
             f"y.shape={show(static_shape(labels))}"
         )
-    positive = ops.cast(labels, loss_dtype())
-    both = ops.stack([1 - positive, positive], axis=-1)
-    return SafeLabels(both, None, None)
 
 
 def restore_labels(

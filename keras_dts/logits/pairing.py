@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_dts.logits.batch import no_faults
 from keras_dts.logits.compatibility import OutputSpec, check_counts
-from keras_dts.logits.labels import are_indices
+from keras_dts.logits.labels import are_indices, check_label_rows
 from keras_dts.logits.one_output import OutputTargets, read_output
 from keras_dts.logits.pair import LogitPair
 from keras_dts.logits.weights import (
@@ -120,8 +120,10 @@ def check_targets(
     )
     for spec in specs:
         index = spec.index
-        if labels[index] is not None and not spec.independent_by(losses[index]):
-            are_indices(labels[index], outputs[index])
+        if labels[index] is not None:
+            independent = spec.independent_by(losses[index])
+            check = check_label_rows if independent else are_indices
+            check(labels[index], outputs[index])
         if weights[index] is not None:
             check_sample_weight(weights[index], outputs[index].shape[:-1])
 

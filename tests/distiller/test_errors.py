@@ -281,12 +281,6 @@ def test_a_layer_that_is_not_there():
         Distiller(mlp(16), mlp(), loss)
 
 
-def test_rows_of_sigmoids_have_no_distribution():
-    message = r"is a row of 3 sigmoids, .*Skip it with `None`"
-    with pytest.raises(ValueError, match=message):
-        Distiller(mlp(16), mlp(activation="sigmoid"))
-
-
 @pytest.mark.parametrize("value", ["yes", None, (True,), 1])
 def test_bad_from_logits(value):
     message = r'`from_logits` must be "auto", True, False, or a pair'

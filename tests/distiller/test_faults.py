@@ -122,22 +122,30 @@ def test_a_step_that_breaks_later_keeps_what_was_learned():
     ("faults", "message"),
     [
         (
-            [2.0, 0.0],
+            [2.0, 0.0, 0.0],
             "The logits of `teacher` must be finite. Received: NaN or "
             "infinite logits from the teacher 'big' now. The student learned "
             "nothing from these batches.",
         ),
         (
-            [0.0, 1.0],
+            [0.0, 1.0, 0.0],
             "The class indices in `y` must be at least 0 and less than the "
             "number of classes. Received: others now. The student learned "
             "nothing from these batches.",
         ),
         (
-            [1.0, 1.0],
+            [1.0, 1.0, 0.0],
             "The logits of `teacher` must be finite. Received: NaN or "
             "infinite logits from the teacher 'big' now. The student learned "
             "nothing from these batches.",
+        ),
+        (
+            [0.0, 0.0, 1.0],
+            "`from_logits` must say of each model whether its outputs are "
+            "logits. Received: rows that are not negative and add up to 1 "
+            "from outputs taken for logits, or other rows from outputs taken "
+            "for probabilities, now. The student learned nothing from these "
+            "batches.",
         ),
     ],
 )
@@ -146,13 +154,13 @@ def test_the_message_names_what_is_broken(faults, message):
     with pytest.raises(ValueError, match="Received") as caught:
         raise_faults(model, np.array(faults), "now")
     assert str(caught.value) == message
-    raise_faults(model, np.zeros(2), "now")
+    raise_faults(model, np.zeros(3), "now")
 
 
 def test_notes_are_cleared():
     model = distiller()
-    model.objective.faults.assign([1.0, 2.0])
+    model.objective.faults.assign([1.0, 2.0, 3.0])
     clear_faults(model)
     np.testing.assert_array_equal(
-        ops.convert_to_numpy(model.objective.faults), [0.0, 0.0]
+        ops.convert_to_numpy(model.objective.faults), [0.0, 0.0, 0.0]
     )

@@ -113,7 +113,7 @@ def test_models_with_known_inputs_are_built_without_data():
     pair, terms = pair_of(keras.models.clone_model(student), student, losses)
     assert pair.build_symbolically() is True
     assert pair.is_ready
-    assert [(s.index, s.student_logits) for s in pair.specs] == [
+    assert [(s.index, s.student_kind.is_logits) for s in pair.specs] == [
         (0, False),
         (1, True),
     ]

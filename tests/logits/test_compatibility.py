@@ -8,10 +8,13 @@ import pytest
 from helpers import mlp
 from keras import ops
 
-from keras_dts.logits import OutputSpec, output_specs
+from keras_dts.logits import OutputKind, OutputSpec, output_specs
 from keras_dts.losses import KD, UniversalLogitDistillation
 
-SPEC = OutputSpec(0, True, True, 7, 5, True, True)
+LOGITS = OutputKind(source="told")
+PROBABILITIES = OutputKind(is_logits=False, source="told")
+SAID = OutputKind(source="said")
+SPEC = OutputSpec(0, LOGITS, LOGITS, 7, 5, True, True)
 TEACHER, STUDENT = ops.zeros((2, 3, 7)), ops.zeros((2, 3, 5))
 
 
@@ -34,9 +37,9 @@ def specs_of(
 
 def test_a_spec_says_how_an_output_is_read():
     specs = specs_of(mlp(16, activation="softmax"), mlp())
-    assert specs == (OutputSpec(0, False, True, 3, 3, True, None),)
+    assert specs == (OutputSpec(0, PROBABILITIES, LOGITS, 3, 3, True, None),)
     specs = specs_of(mlp(16, activation="softmax"), mlp(), from_logits=True)
-    assert specs == (OutputSpec(0, True, True, 3, 3, True, None),)
+    assert specs == (OutputSpec(0, SAID, SAID, 3, 3, True, None),)
     with pytest.raises(dataclasses.FrozenInstanceError):
         specs[0].index = 1
 
@@ -58,7 +61,7 @@ def test_one_loss_that_needs_the_same_classes_is_enough():
     assert specs_of(mlp(16), mlp(), both)[0].same_classes is True
     alone = {0: [UniversalLogitDistillation()]}
     specs = specs_of(mlp(classes=4), mlp(), alone)
-    assert specs == (OutputSpec(0, True, True, 4, 3, False, None),)
+    assert specs == (OutputSpec(0, LOGITS, LOGITS, 4, 3, False, None),)
     with pytest.raises(ValueError, match="the same classes"):
         specs_of(mlp(classes=4), mlp(), both)
 

@@ -1,15 +1,12 @@
 """A model's outputs as logits, and logits as a cache stores them."""
 
-import keras
 import numpy as np
 import pytest
-from helpers import mlp
-from keras import layers, ops
+from keras import ops
 from scipy.special import expit, log_softmax, softmax
 
 from keras_dts.logits import (
     from_stored_logits,
-    gives_logits,
     to_logits,
     to_stored_logits,
 )
@@ -70,41 +67,3 @@ def test_stored_logits_have_the_shape_of_the_outputs_and_give_them_back(
     )
     close(found, stored, rtol=1e-5)
     close(from_stored_logits(found, from_logits=from_logits), outputs)
-
-
-@pytest.mark.parametrize(
-    ("activation", "classes", "logits"),
-    [
-        (None, 3, True),
-        ("relu", 3, True),
-        ("softmax", 3, False),
-        ("sigmoid", 1, False),
-        (None, 1, True),
-    ],
-)
-def test_a_model_that_ends_in_a_softmax_gives_no_logits(
-    activation, classes, logits
-):
-    model = mlp(activation=activation, classes=classes)
-    assert gives_logits(model, 0, "auto") is logits
-    nested = keras.Sequential([keras.Input((8,)), model])
-    assert gives_logits(nested, 0, "auto") is logits
-    # What the user says goes before what is recognised.
-    assert gives_logits(model, 0, True) is True
-    assert gives_logits(model, 0, False) is False
-
-
-def test_each_output_of_a_model_is_recognised_alone():
-    inputs = keras.Input((4,))
-    first = layers.Dense(3)(inputs)
-    second = layers.Softmax()(layers.Dense(3)(inputs))
-    model = keras.Model(inputs, {"b": first, "a": second})
-    assert [gives_logits(model, i, "auto") for i in (0, 1)] == [False, True]
-
-
-def test_a_row_of_sigmoids_is_no_distribution():
-    model = mlp(activation="sigmoid", name="tags")
-    message = r"output 'out' of 'tags' is a row of 3 sigmoids.*`None`"
-    with pytest.raises(ValueError, match=message):
-        gives_logits(model, 0, "auto")
-    assert gives_logits(model, 0, True) is True

@@ -9,6 +9,7 @@ from scipy.special import log_softmax, softmax
 
 from keras_dts.logits import (
     EntryWeights,
+    OutputKind,
     OutputSpec,
     Targets,
     check_targets,
@@ -21,10 +22,14 @@ TEACHER, STUDENT, LABELS, SOFT = logits_and_labels((4, 5))
 TOKENS = logits_and_labels((2, 3, 5), seed=1)
 
 
+LOGITS = OutputKind(source="told")
+PROBABILITIES = OutputKind(is_logits=False, source="told")
+
+
 def spec(index=0, **kwargs):
     options = {
-        "teacher_logits": True,
-        "student_logits": True,
+        "teacher_kind": LOGITS,
+        "student_kind": LOGITS,
         "teacher_classes": 5,
         "student_classes": 5,
         "same_classes": True,
@@ -86,7 +91,7 @@ def test_logits_labels_and_weights_are_paired():
     same(pair.student, STUDENT)
     same(pair.labels, LABELS)
     same(pair.weights, weights)
-    same(found.faults, np.zeros(2, "float32"))
+    same(found.faults, np.zeros(3, "float32"))
     assert (pair.output, pair.same_tokens) == (0, True)
     assert paired().pairs[0].labels is None
     assert paired().pairs[0].weights is None
@@ -96,7 +101,7 @@ def test_probabilities_become_logits():
     (pair,) = paired(
         softmax(TEACHER, -1),
         softmax(STUDENT, -1),
-        specs=(spec(teacher_logits=False, student_logits=False),),
+        specs=(spec(teacher_kind=PROBABILITIES, student_kind=PROBABILITIES),),
     ).pairs
     for logits, expected in ((pair.teacher, TEACHER), (pair.student, STUDENT)):
         np.testing.assert_allclose(
@@ -120,9 +125,9 @@ def test_only_outputs_that_losses_read_are_paired():
     same(pair.student, STUDENT)
     # Labels of an output that no loss reads are left to Keras.
     same(found.y[0], np.full(4, 99, "int32"))
-    same(found.faults, np.zeros(2, "float32"))
+    same(found.faults, np.zeros(3, "float32"))
     assert paired(specs=()).pairs == []
-    same(paired(specs=()).faults, np.zeros(2, "float32"))
+    same(paired(specs=()).faults, np.zeros(3, "float32"))
 
 
 def test_positions_without_a_partner_do_not_count():
@@ -146,7 +151,7 @@ def test_top_classes_are_paired_as_log_probabilities():
         logits,
         y=LABELS,
         classes=[classes],
-        specs=(spec(teacher_logits=False),),
+        specs=(spec(teacher_kind=PROBABILITIES),),
     ).pairs
     same(pair.teacher, ops.convert_to_numpy(logits))
     kept = ops.convert_to_numpy(classes)
@@ -177,7 +182,7 @@ def test_shapes_of_a_batch_are_checked():
 @pytest.mark.parametrize("bad", [-1, 5, 99])
 def test_labels_that_name_no_class_become_safe_and_are_noted(bad):
     found = paired(y=with_value(LABELS, 2, bad))
-    same(found.faults, np.array([0, 1], "float32"))
+    same(found.faults, np.array([0, 1, 0], "float32"))
     safe = with_value(LABELS, 2, 0 if bad < 0 else 4)
     same(found.pairs[0].labels, safe)
     same(found.y, safe)
@@ -186,7 +191,7 @@ def test_labels_that_name_no_class_become_safe_and_are_noted(bad):
 def test_labels_that_name_no_class_are_fine_where_they_do_not_count():
     weights = np.array([1.0, 1.0, 0.0, 1.0], "float32")
     found = paired(y=with_value(LABELS, 2, 99), weights=weights)
-    same(found.faults, np.zeros(2, "float32"))
+    same(found.faults, np.zeros(3, "float32"))
     same(found.y, with_value(LABELS, 2, 4))
 
 
@@ -197,12 +202,12 @@ def test_the_class_that_a_loss_ignores_counts_nowhere(weights):
     expected = np.array([1, 0, 1, 1], "float32")
     scale = 1 if weights is None else 2
     same(found.pairs[0].weights, expected * np.float32(scale))
-    same(found.faults, np.zeros(2, "float32"))
+    same(found.faults, np.zeros(3, "float32"))
     # Keras ignores it by its index, which stays.
     same(found.y, y)
     # Another index that names no class is a fault even so.
     found = paired(y=with_value(y, 2, 7), loss=crossentropy(ignore_class=-1))
-    same(found.faults, np.array([0, 1], "float32"))
+    same(found.faults, np.array([0, 1, 0], "float32"))
     same(found.y, with_value(y, 2, 4))
 
 
@@ -211,7 +216,7 @@ def test_soft_labels_are_left_as_they_are():
     same(found.pairs[0].labels, 5 * SOFT)
     same(found.y, 5 * SOFT)
     assert found.pairs[0].weights is None
-    same(found.faults, np.zeros(2, "float32"))
+    same(found.faults, np.zeros(3, "float32"))
 
 
 @pytest.mark.parametrize("dtype", ["int32", "uint8", "float32"])
@@ -228,7 +233,7 @@ def test_labels_of_tokens_keep_their_shape():
     y = with_value(labels, (1, 2), -4)[..., None]
     found = paired(teacher, student, y)
     same(found.y, with_value(y, (1, 2), 0))
-    same(found.faults, np.array([0, 1], "float32"))
+    same(found.faults, np.array([0, 1, 0], "float32"))
 
 
 @pytest.mark.parametrize("kind", [list, tuple, dict])
@@ -249,7 +254,7 @@ def test_labels_keep_their_structure(kind):
     first, second = keras.tree.flatten(found.y)
     same(first, with_value(LABELS, 0, 4))
     same(second, with_value(LABELS, 1, 0)[:, None])
-    same(found.faults, np.array([0, 1], "float32"))
+    same(found.faults, np.array([0, 1, 0], "float32"))
 
 
 def test_a_dictionary_of_labels_may_leave_outputs_out():
@@ -277,14 +282,14 @@ def test_teacher_logits_that_are_not_finite_are_noted_where_they_count(
     weights = np.array([1.0, 1.0, float(counts), 1.0], "float32")
     teacher = with_value(TEACHER, (2, 1), value)
     found = paired(teacher, weights=weights)
-    same(found.faults, np.array([counts, 0], "float32"))
+    same(found.faults, np.array([counts, 0, 0], "float32"))
     # Only the entry loses its logits.
     same(found.pairs[0].teacher, with_value(TEACHER, 2, 0.0))
 
 
 def test_without_weights_every_entry_counts():
     found = paired(with_value(TEACHER, (2, 1), np.nan))
-    same(found.faults, np.array([1, 0], "float32"))
+    same(found.faults, np.array([1, 0, 0], "float32"))
     assert np.isfinite(ops.convert_to_numpy(found.pairs[0].teacher)).all()
 
 
@@ -295,7 +300,7 @@ def test_a_fault_of_one_output_is_a_fault_of_the_step():
         [with_value(LABELS, 0, 9), LABELS],
         specs=(spec(0), spec(1)),
     )
-    same(found.faults, np.ones(2, "float32"))
+    same(found.faults, np.array([1, 1, 0], "float32"))
     same(found.pairs[0].teacher, TEACHER)
 
 
@@ -305,7 +310,7 @@ def test_a_fault_of_one_output_is_a_fault_of_the_step():
 def test_labels_and_weights_are_checked_where_losses_read():
     def check(y=None, weights=None, read=True):
         specs = (spec(),) if read else ()
-        check_targets(specs, ops.zeros((4, 5)), y, weights)
+        check_targets(specs, ops.zeros((4, 5)), Targets(y, weights))
 
     check(ops.zeros((4,)), ops.zeros((4,)))
     with pytest.raises(ValueError, match="`y` must hold class indices"):
