@@ -34,6 +34,8 @@ def presets(tmp_path_factory):
 # Keras's own: its tasks are loaded without their `compile`, and its distiller
 # is loaded without one too.
 @pytest.mark.filterwarnings("ignore:`compile\\(\\)` was not called")
+# And its own again: `quantize` meets layers that have nothing to quantize.
+@pytest.mark.filterwarnings("ignore:Layer InputLayer does not have a `quant")
 @pytest.mark.parametrize("block", [*each_block_once()])
 def test_a_block_runs(block, presets, tmp_path, monkeypatch):
     if not block.is_for_this_keras:
