@@ -27,11 +27,15 @@ class EpochDriver(keras.callbacks.Callback):
     Args:
         training_epochs: The epochs of the whole training, of which this call
             of `fit` is a part; `None` if it is the whole.
+        last_epochs: The epochs of the last call of `fit`.
     """
 
-    def __init__(self, training_epochs: int | None = None) -> None:
+    def __init__(
+        self, training_epochs: int | None = None, last_epochs: int = 0
+    ) -> None:
         super().__init__()
         self._training_epochs = training_epochs
+        self._last_epochs = last_epochs
         # The epochs of earlier calls, which Keras does not count; unknown
         # before the first epoch, since callbacks may load a checkpoint.
         self._earlier: int | None = None
@@ -54,21 +58,25 @@ class EpochDriver(keras.callbacks.Callback):
 
     def _count_earlier(self, epoch: int) -> int:
         """Returns the epochs of earlier calls that `epoch` does not count."""
-        progress = self._progress()
         if self._training_epochs is None:
-            if progress >= 1.0 and self.params["epochs"] == epoch + 1:
-                warnings.warn(
-                    "The temperature is at the end of its schedule since the "
-                    "last call of `fit`, and each call of one epoch is at the "
-                    "end again. `DTS(epochs=...)` says how many epochs all "
-                    "calls have together.",
-                    stacklevel=2,
-                )
+            self._warn_of_a_loop(epoch)
             return 0
         if epoch > 0:  # `initial_epoch`, or a checkpoint
             return 0
         # Rounding must not lose an epoch; the half of one does not count.
-        return math.floor(progress * self._training_epochs + 1e-3)
+        return math.floor(self._progress() * self._training_epochs + 1e-3)
+
+    def _warn_of_a_loop(self, epoch: int) -> None:
+        """Warns if this call and the last one are of one epoch each."""
+        in_a_loop = self._last_epochs == 1 == self.params["epochs"] - epoch
+        if in_a_loop and self._progress() >= 1.0:
+            warnings.warn(
+                "The temperature is at the end of its schedule since the last "
+                "call of `fit`, and each call of one epoch is at the end "
+                "again. `DTS(epochs=...)` says how many epochs all calls have "
+                "together.",
+                stacklevel=2,
+            )
 
     def _progress(self) -> float:
         """Returns how far the furthest schedule of a temperature is."""
@@ -84,11 +92,14 @@ class EpochDriver(keras.callbacks.Callback):
 
 
 def add_callbacks(
-    options: dict[str, Any], guard: keras.callbacks.Callback
+    model: keras.Model,
+    options: dict[str, Any],
+    guard: keras.callbacks.Callback,
 ) -> None:
     """Adds callbacks to the arguments of `fit`.
 
     Args:
+        model: The distiller.
         options: The arguments by name, which are changed in place.
         guard: A callback that goes first; an `EpochDriver` goes last.
     """
@@ -101,5 +112,10 @@ def add_callbacks(
         for callback in given
         if isinstance(callback, TrainingLength)
     ]
-    driver = EpochDriver(max(filter(None, lengths), default=None))
+    last = getattr(model, "history", None)
+    driver = EpochDriver(
+        max(filter(None, lengths), default=None),
+        # Keras leaves the epochs out of a call that failed before the first.
+        len(getattr(last, "epoch", ())),
+    )
     options["callbacks"] = [guard, *given, driver]
