@@ -192,7 +192,7 @@ class DynamicTemperature(Temperature):
         if self.constant:
             return
         if self.granularity == "epoch":
-            self.progress.assign(min((epoch + 1) / epochs, 1.0))
+            self.progress.assign((epoch + 1) / epochs)
             return
         if steps is None:
             raise ValueError(
@@ -200,7 +200,7 @@ class DynamicTemperature(Temperature):
                 "which the data do not tell. Give `steps_per_epoch` to `fit`. "
                 "Received: steps_per_epoch=None"
             )
-        self.progress.assign(min(epoch / epochs, 1.0))
+        self.progress.assign(epoch / epochs)
         self.progress_per_step.assign(1.0 / (epochs * steps))
 
     def update(self, gap: Tensor) -> Tensor:

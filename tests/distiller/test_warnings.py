@@ -14,14 +14,21 @@ def said(recwarn):
     return [str(w.message) for w in recwarn if w.category is UserWarning]
 
 
-@pytest.mark.parametrize("whole", [True, False])
-def test_a_frozen_student(whole):
-    student = mlp(seed=2)
-    for frozen in [student] if whole else student.layers:
-        frozen.trainable = False
-    message = "`student` has no weights that train: 'functional.*' is frozen"
+def frozen_student(which):
+    student = mlp(seed=2, name="student")
+    if which == "unbuilt":
+        student = keras.Sequential([layers.Dense(3)], name="student")
+    parts = student.layers if which == "every layer" else [student]
+    for part in parts:
+        part.trainable = False
+    return student
+
+
+@pytest.mark.parametrize("which", ["whole", "every layer", "unbuilt"])
+def test_a_frozen_student(which):
+    message = "`student` has no weights that train: 'student' is frozen"
     with pytest.warns(UserWarning, match=message):
-        Distiller(mlp(16, seed=1), student)
+        Distiller(mlp(16, seed=1), frozen_student(which))
 
 
 def test_a_student_that_is_partly_frozen_is_none(recwarn):
