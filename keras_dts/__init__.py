@@ -1,7 +1,13 @@
 """Knowledge distillation with dynamic temperatures, for Keras 3."""
 
 import importlib
+import sys
 from typing import Any
+
+from keras_dts_command import check_backend
+
+if "keras" not in sys.modules:
+    check_backend()  # Keras's own message does not name what is missing
 
 from keras_dts import callbacks, losses, metrics, temperatures
 from keras_dts.cache import TeacherCache, cache_teacher
@@ -27,6 +33,12 @@ __all__ = [
 
 # Modules that few programs use are imported when they are first named.
 _LATER = ("data", "plots")
+
+
+def __dir__() -> list[str]:
+    """Lists the public names, and what every module has."""
+    own = [name for name in globals() if name.startswith("__")]
+    return sorted({*own, *__all__, *_LATER})
 
 
 def __getattr__(name: str) -> Any:

@@ -131,5 +131,9 @@ def _number(value: float) -> str:
 
 
 def _text(value: Any) -> str:
-    """Returns the text with HTML's characters escaped."""
-    return html.escape(str(value))
+    """Returns the text with HTML's characters escaped.
+
+    Halves of surrogate pairs, which no file can hold, are written as numbers.
+    """
+    whole = str(value).encode("utf-8", "backslashreplace").decode("utf-8")
+    return html.escape(whole)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
+from keras_dts.distiller import TrainingLength
 from keras_dts.temperatures import DynamicTemperature, Temperature, check_bounds
+from keras_dts.utils import check_count
 
 
-class DTS(keras.callbacks.Callback):
+class DTS(TrainingLength):
     """Drives a distiller's temperature: the Dynamic Temperature Scheduler.
 
     The callback sets the bounds of the temperature at the start of a training.
@@ -18,6 +18,11 @@ class DTS(keras.callbacks.Callback):
     the progress; `keras_dts.DynamicTemperature` has the rule. `E` is the
     `epochs` of `fit`, so a training that is resumed with `initial_epoch`
     continues where it stopped.
+
+    A training of several calls of `fit`, such as one for each epoch, needs
+    `epochs`. `e` then goes on counting from call to call, by `initial_epoch`
+    where that is given, and else by the progress, which a checkpoint of the
+    distiller holds. After the last epoch the progress stays 1.
 
     A missing bound is the policy's own. If the policy is a constant, as with
     `Distiller(temperature=4.0)`, the missing bounds are the published ones: an
@@ -28,12 +33,15 @@ class DTS(keras.callbacks.Callback):
         initial: The temperature at the start. Positive.
         minimum: The lowest target. Positive.
         maximum: The highest target, at least `minimum`.
+        epochs: The epochs of the whole training, over all calls of `fit`;
+            `None` if one call is the whole training.
 
     Raises:
-        ValueError: If a bound is not positive or `minimum > maximum`; at the
-            start of `fit`, if the model is no `keras_dts.Distiller`, its
-            temperature is no `keras_dts.DynamicTemperature` nor based on one,
-            or none of its losses uses that temperature.
+        ValueError: If a bound is not positive, `minimum > maximum`, or
+            `epochs` is no whole number of at least 1; at the start of `fit`,
+            if the model is no `keras_dts.Distiller`, its temperature is no
+            `keras_dts.DynamicTemperature` nor based on one, or none of its
+            losses uses that temperature.
 
     Example:
     >>> import keras
@@ -65,8 +73,12 @@ class DTS(keras.callbacks.Callback):
         initial: float | None = None,
         minimum: float | None = None,
         maximum: float | None = None,
+        epochs: int | None = None,
     ) -> None:
         super().__init__()
+        if epochs is not None:
+            check_count("epochs", epochs)
+        self.training_epochs = epochs
         self._given = (initial, minimum, maximum)
         check_bounds(*self._published())
 

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,16 @@ class RunReport(keras.callbacks.Callback):
     report too. The callback works with every model; for a
     `keras_dts.Distiller` the report also describes the distillation.
 
+    A report ends no training: what among the logs is no number is left out, and
+    a report that cannot be written is missing, each with a warning.
+
     Args:
         path: The file. A missing directory is made.
         title: The heading; `None` stands for the model's name.
 
     Raises:
         ImportError: At the start of `fit`, if Matplotlib is missing.
+        OSError: At the start of `fit`, if the directory cannot be made.
         ValueError: If `path` is a directory.
 
     Example:
@@ -82,6 +87,7 @@ class RunReport(keras.callbacks.Callback):
         # The epochs, and the logs of each epoch.
         self._epochs: list[int] = []
         self._logged: list[dict[str, float]] = []
+        self._warned: set[str] = set()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks before the training what the report needs after it."""
@@ -89,23 +95,52 @@ class RunReport(keras.callbacks.Callback):
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._begun = self._next = time.monotonic()
         self._epochs, self._logged = [], []
+        self._warned = set()
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
         """Writes the report, if the next one is due."""
         self._epochs.append(epoch)
-        self._logged.append({k: float(v) for k, v in (logs or {}).items()})
+        self._logged.append(self._numbers(logs or {}))
         begun = time.monotonic()
         if begun >= self._next:
-            self._write("The training was still running.")
+            self._try_to_write("The training was still running.")
             ended = time.monotonic()
             self._next = ended + _PATIENCE * (ended - begun)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Writes the last report."""
         if self._epochs:
-            self._write("The training has ended.")
+            self._try_to_write("The training has ended.")
+
+    def _numbers(self, logs: dict[str, Any]) -> dict[str, float]:
+        """Returns the logs as floats, without what is no number."""
+        numbers = {}
+        for name, value in logs.items():
+            try:
+                numbers[name] = _to_float(value)
+            except (OverflowError, TypeError, ValueError):
+                self._warn_once(
+                    f"`RunReport` leaves out {name!r} of the logs, which is no "
+                    "number."
+                )
+        return numbers
+
+    def _try_to_write(self, state: str) -> None:
+        """Writes the report; whatever fails there is a warning."""
+        try:
+            self._write(state)
+        except Exception as error:
+            self._warn_once(
+                f"`RunReport` could not write {str(self._path)!r}, and the "
+                f"training goes on: {type(error).__name__}: {error!s:.200}"
+            )
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            warnings.warn(message, stacklevel=2)
 
     def _write(self, state: str) -> None:
         seconds = time.monotonic() - self._begun
@@ -137,6 +172,19 @@ class RunReport(keras.callbacks.Callback):
             for name in _page.names_in(self._logged)
         }
         return complete
+
+
+def _to_float(value: Any) -> float:
+    """Returns a number of the logs, also if it is a tensor, as a float.
+
+    Raises:
+        OverflowError: If it is too large.
+        TypeError: If it is no number.
+        ValueError: If it is several numbers.
+    """
+    if isinstance(value, (str, bytes)) or np.ndim(value):
+        raise TypeError("no number")
+    return float(value)
 
 
 def _setup(model: keras.Model) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """The distiller."""
 
 from keras_dts.distiller.distiller import Distiller
+from keras_dts.distiller.epochs import TrainingLength
 
 __all__ = [
     "Distiller",
+    "TrainingLength",
 ]

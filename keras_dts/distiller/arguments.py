@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import keras
 
 from keras_dts.losses import KD
-from keras_dts.utils import check_weight
+from keras_dts.utils import Schedule, check_weight
 
 
 def check_models(teacher: Any, student: Any) -> None:
@@ -36,6 +37,14 @@ def check_models(teacher: Any, student: Any) -> None:
             f"same order. Received: {theirs} of the teacher and {ours} of the "
             "student"
         )
+    if not student.trainable or (
+        student.weights and not student.trainable_weights
+    ):
+        warnings.warn(
+            f"`student` has no weights that train: {student.name!r} is frozen "
+            "by `trainable=False`, and learns nothing.",
+            stacklevel=3,
+        )
 
 
 def to_entries(losses: Any) -> list[Any]:
@@ -56,8 +65,17 @@ def to_entries(losses: Any) -> list[Any]:
     return [losses]
 
 
-def to_loss_weights(weights: Any, entries: list[Any]) -> list[Any]:
+def to_loss_weights(
+    weights: Any, entries: list[Any], student_loss_weight: Any
+) -> list[Any]:
     """Returns a weight, number or schedule, for each entry.
+
+    Where no loss counts, that is a warning.
+
+    Args:
+        weights: `distillation_loss_weights`.
+        entries: The `distillation_losses`.
+        student_loss_weight: The weight of the labels.
 
     Raises:
         ValueError: If a weight is negative, or there are too many or few.
@@ -74,6 +92,15 @@ def to_loss_weights(weights: Any, entries: list[Any]) -> list[Any]:
         )
     for weight in weights:
         check_weight("distillation_loss_weights", weight)
+    if all(
+        not isinstance(weight, Schedule) and weight == 0
+        for weight in (student_loss_weight, *weights)
+    ):
+        warnings.warn(
+            "`student_loss_weight` and all `distillation_loss_weights` are 0: "
+            "the student learns from nothing but its own penalties.",
+            stacklevel=3,
+        )
     return list(weights)
 
 

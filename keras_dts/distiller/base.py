@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -16,7 +17,13 @@ from keras_dts.distiller.steps import labels_of
 from keras_dts.features import Projector
 from keras_dts.temperatures import Temperature
 from keras_dts.types import HiddenStates, ModelOutputs
-from keras_dts.utils import Untracked, deserialize, fingerprint, serialize
+from keras_dts.utils import (
+    Untracked,
+    deserialize,
+    fingerprint,
+    replaced,
+    serialize,
+)
 
 # The constructor's arguments that hold objects.
 _SERIALIZED = (
@@ -199,10 +206,45 @@ class TeacherStudentModel(keras.Model, abc.ABC):
         if self.built and self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)
 
-    def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Saves all weights but the teacher's, and who the teacher was."""
-        with self._without_teacher():
-            super().save_weights(filepath, *args, **kwargs)
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves all of it; see `keras.Model.save`.
+
+        Raises:
+            ValueError: If `filepath` is a file of the older format HDF5.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                "`filepath` of a distiller must end in `.keras`: a file of "
+                "HDF5 holds no model of two. `distiller.student.save("
+                f"{str(filepath)!r})` saves the student alone. Received: "
+                f"filepath={str(filepath)!r}"
+            )
+        super().save(filepath, *args, **kwargs)
+
+    def export(self, *args: Any, **kwargs: Any) -> Any:
+        """Exports the student, with its own input; see `keras.Model.export`."""
+        return self.student.export(*args, **kwargs)
+
+    def save_weights(
+        self,
+        filepath: Any,
+        overwrite: bool = True,
+        max_shard_size: float | None = None,
+    ) -> None:
+        """Saves all weights but the teacher's, and who the teacher was.
+
+        A process that is killed while it saves leaves the old file or the new
+        one. Several files (`max_shard_size`), remote ones, and those that Keras
+        asks about (`overwrite=False`) are written in place.
+        """
+        name = str(filepath)
+        at_once = overwrite and max_shard_size is None
+        at_once = at_once and name.endswith(".weights.h5") and "://" not in name
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._without_teacher())
+            if at_once:
+                filepath = stack.enter_context(replaced(Path(filepath)))
+            super().save_weights(filepath, overwrite, max_shard_size)
 
     def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Loads what `save_weights` saved.

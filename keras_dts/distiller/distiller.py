@@ -146,7 +146,7 @@ class Distiller(TeacherStudentModel):
         # In a tuple, so that Keras does not wrap the user's lists.
         self._entries = (entries,)
         self.distillation_loss_weights = to_loss_weights(
-            distillation_loss_weights, entries
+            distillation_loss_weights, entries, student_loss_weight
         )
         self.student_loss_weight = student_loss_weight
         self._shared = Untracked(to_policy(temperature))
@@ -216,7 +216,7 @@ class Distiller(TeacherStudentModel):
         """Trains the student; see `keras.Model.fit`."""
         bound = inspect.signature(super().fit).bind(*args, **kwargs)
         guard = FaultGuard()
-        add_callbacks(bound.arguments, guard)
+        add_callbacks(self, bound.arguments, guard)
         self.fit_data.for_fit(bound.arguments)
         try:
             return super().fit(*bound.args, **bound.kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -138,7 +139,9 @@ class ModelPair:
         Returns:
             The student's outputs.
         """
+        known = len(self._models[0].weights)
         teacher = self._teacher(teacher_input, training=False)
+        _warn_of_random_weights(self._models[0], known)
         student = self._student(student_input, training=False)
         self.uses = self._terms.uses(student.outputs)
         # While a model is loaded from a file, its tokens come last.
@@ -165,6 +168,22 @@ class ModelPair:
             for policy in self.policies:
                 if not policy.built:
                     policy.build(*shapes)
+
+
+def _warn_of_random_weights(teacher: keras.Model, known: int) -> None:
+    """Warns if a teacher made weights when it was first called.
+
+    Args:
+        teacher: The teacher.
+        known: How many weights it had before.
+    """
+    new = len(teacher.weights) - known
+    if new:
+        warnings.warn(
+            f"`teacher` must be trained, but {teacher.name!r} was not built: "
+            f"{new} of its weights are random. Load or train them first.",
+            stacklevel=2,
+        )
 
 
 def _up_to_projection(

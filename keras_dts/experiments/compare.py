@@ -74,7 +74,8 @@ def compare(
     Raises:
         ValueError: Before any training, if an argument is not as described,
             a method returns no model, `evaluate` does not report the metric,
-            or `resume` is a file of another comparison.
+            or `resume` is no file that can be written, none that `compare`
+            wrote, or one of another comparison.
 
     Example:
     >>> import keras
@@ -132,7 +133,10 @@ def compare(
     )
     finished = Trainings(resume, {} if resume is None else training.about())
     training.try_methods(methods)
-    for seed, name in itertools.product(range(seeds), methods):
+    runs = [*itertools.product(range(seeds), methods)]
+    if any(finished.find(name, seed) is None for seed, name in runs):
+        finished.check_writable()
+    for seed, name in runs:
         is_new = finished.find(name, seed) is None
         if verbose:
             again = "" if is_new else ", done before"

@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from keras_dts.experiments.task import DemoTask, compile_model, stratified
+from keras_dts.utils import require
 
 
 @dataclass(frozen=True)
@@ -176,15 +177,20 @@ class TextTask(DemoTask):
         return keras.metrics.SparseCategoricalAccuracy(name=self.metric)
 
 
+def _keras_hub_models() -> Any:
+    """Returns `keras_hub.models`, or raises with the command to install it."""
+    return require("text", "The tasks text and lm", "keras_hub.models")[0]
+
+
 class MailTask(TextTask):
     """BERT-style classifiers of texts."""
 
     unit = "mails"
 
     def __init__(self, setting: TextSetting) -> None:
-        from keras_hub import models
-
         from keras_dts.data import load, word_piece_vocabulary
+
+        models = _keras_hub_models()
 
         splits = load(setting.data)
         train = splits.x_train, splits.y_train
@@ -200,8 +206,7 @@ class MailTask(TextTask):
 
     def make(self, size: Size, name: str) -> keras.Model:
         """Returns a new classifier."""
-        from keras_hub import models
-
+        models = _keras_hub_models()
         length = self.setting.length
         return models.BertTextClassifier(
             models.BertBackbone(**_sizes(size, self._tokenizer, length)),
@@ -220,9 +225,9 @@ class LanguageTask(TextTask):
     metric = "perplexity"
 
     def __init__(self, setting: TextSetting) -> None:
-        from keras_hub import models
-
         from keras_dts.data import byte_pair_vocabulary, load_corpus
+
+        models = _keras_hub_models()
 
         corpus = load_corpus(setting.data)
         rng = np.random.default_rng(0)
@@ -241,8 +246,7 @@ class LanguageTask(TextTask):
 
     def make(self, size: Size, name: str) -> keras.Model:
         """Returns a new language model."""
-        from keras_hub import models
-
+        models = _keras_hub_models()
         length = self.setting.length
         return models.GPT2CausalLM(
             models.GPT2Backbone(**_sizes(size, self._tokenizer, length)),

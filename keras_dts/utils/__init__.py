@@ -9,7 +9,7 @@ from keras_dts.utils.checks import (
 )
 from keras_dts.utils.data_adapter import DataAdapter
 from keras_dts.utils.dtypes import loss_dtype, to_loss_dtype
-from keras_dts.utils.files import write_text
+from keras_dts.utils.files import replaced, write_text
 from keras_dts.utils.fingerprint import fingerprint
 from keras_dts.utils.keras_losses import is_keras_loss, unreduced
 from keras_dts.utils.optional import require, require_matplotlib
@@ -44,6 +44,7 @@ __all__ = [
     "per_output_strictly",
     "print_now",
     "repack",
+    "replaced",
     "require",
     "require_matplotlib",
     "same_shape",

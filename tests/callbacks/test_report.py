@@ -207,6 +207,97 @@ def test_objects_without_a_configuration_are_named(tmp_path):
     assert found["optimizer"] == expected
 
 
+def said(recwarn):
+    """Returns what users were warned of."""
+    return [str(w.message) for w in recwarn if w.category is UserWarning]
+
+
+class Log(keras.callbacks.Callback):
+    """Adds to the logs of each epoch, as a user's callback may."""
+
+    def __init__(self, **values):
+        super().__init__()
+        self.values = values
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs.update(self.values)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "text",
+        "3.5",
+        b"1",
+        None,
+        {},
+        np.ones(1),
+        np.ones(3),
+        pytest.param(10**400, id="10**400"),
+    ],
+)
+def test_what_is_no_number_is_left_out(tmp_path, recwarn, value):
+    path = tmp_path / "report.html"
+    history = fit(distiller(), Log(note=value), callbacks.RunReport(path))
+    message = "`RunReport` leaves out 'note' of the logs, which is no number."
+    assert said(recwarn) == [message]
+    page = Page(path.read_text("utf-8"))
+    assert page.rows[-1][1:] == [
+        f"{history[name][-1]:.5g}" for name in page.rows[-4][1:]
+    ]
+    assert "note" not in page.rows[-4]
+
+
+def test_numbers_of_every_kind_are_numbers(tmp_path):
+    path = tmp_path / "report.html"
+    numbers = {
+        "tensor": keras.ops.ones(()),
+        "array": np.array(1),
+        "scalar": np.float16(1),
+        "whole": 1,
+        "truth": True,
+        "half \ud800 a letter": 1.0,
+    }
+    fit(
+        distiller(),
+        Log(**numbers),
+        callbacks.RunReport(path, "half \udc00 a letter"),
+    )
+    text = path.read_text("utf-8")
+    found = {row[0]: row[1] for row in Page(text).rows if len(row) == 2}
+    for name in numbers:
+        assert found[name.replace("\ud800", "\\ud800")] == "1"
+    assert "<h1>half \\udc00 a letter</h1>" in text
+
+
+def test_a_report_that_cannot_be_written_ends_no_training(
+    tmp_path, monkeypatch, recwarn
+):
+    folder = tmp_path / "runs"
+
+    class Remove(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    monkeypatch.setattr(report_module, "_PATIENCE", 0.0)
+    report = callbacks.RunReport(folder / "report.html")
+    history = fit(distiller(), Remove(), report)
+    (message,) = said(recwarn)
+    expected = r"could not write .*report.html', and the training goes on: File"
+    assert re.search(expected, message)
+    assert len(history["loss"]) == 3
+    assert not folder.exists()
+
+    def full(path, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(report_module, "write_text", full)
+    history = fit(distiller(), report)
+    _, message = said(recwarn)
+    assert "No space left on device" in message
+    assert len(history["loss"]) == 3
+
+
 def test_directories_and_missing_packages_are_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="`path` must be a file"):
         callbacks.RunReport(tmp_path)

@@ -245,6 +245,13 @@ def test_a_missing_package_names_its_extra(
     assert f'pip install "keras-dts[{extra}]"' in err
 
 
+@pytest.mark.parametrize("task", ["text", "lm"])
+def test_missing_kerashub_names_its_extra(task, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "keras_hub.models", None)
+    err = fails("demo", "--task", task, "--out", tmp_path, capsys=capsys)
+    assert 'pip install "keras-dts[text]"' in err
+
+
 def test_another_backend_needs_a_new_process(capsys):
     other = "jax" if BACKEND != "jax" else "torch"
     err = fails("demo", "--backend", other, capsys=capsys)

@@ -2,6 +2,9 @@
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -69,12 +72,41 @@ def test_an_installed_backend_replaces_a_missing_default(
     assert printed == "'tensorflow' is not installed; using 'torch'.\n"
 
 
-def test_a_missing_backend_is_an_error(chosen, monkeypatch, capsys):
+UNKNOWN = "`KERAS_BACKEND` must be 'jax', 'tensorflow' or 'torch'. Received: "
+MISSING = (
+    "the backend 'jax' is not installed: pip install \"keras-dts[jax]\", or "
+    "set `KERAS_BACKEND` to 'torch'"
+)
+
+
+def test_a_missing_or_misspelt_backend_is_an_error(
+    chosen, monkeypatch, tmp_path, capsys
+):
     only(monkeypatch, "torch")
     assert command.main(["demo", "--backend", "jax"]) == 1
-    message = "the backend 'jax' is not installed: pip install"
-    assert message in capsys.readouterr().err
+    assert capsys.readouterr().err == f"keras-dts: {MISSING}\n"
+    for name, message in (("jax", MISSING), ("jaxx", f"{UNKNOWN}'jaxx'")):
+        monkeypatch.setenv("KERAS_BACKEND", name)
+        assert command.main(["demo"]) == 1
+        assert capsys.readouterr().err == f"keras-dts: {message}\n"
+    monkeypatch.setenv("KERAS_BACKEND", "")
+    (tmp_path / "keras.json").write_text(json.dumps({"backend": "jaxx"}))
+    assert command.main(["demo"]) == 1
+    assert UNKNOWN in capsys.readouterr().err
+    (tmp_path / "keras.json").unlink()
     only(monkeypatch)
     assert command.main(["demo"]) == 1
     assert 'pip install "keras-dts[jax]"' in capsys.readouterr().err
     assert chosen == {}
+
+
+def test_the_package_says_the_same():
+    """In a process of its own, since Keras keeps its backend."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import keras_dts"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_BACKEND": "jaxx"},
+    )
+    error = done.stderr.strip().rpartition("\n")[2]
+    assert error == f"ImportError: {UNKNOWN}'jaxx'"

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -87,26 +88,104 @@ def test_another_teacher_is_refused(tmp_path, save):
     assert moved(same, copies(model)) == 0.0
 
 
+def in_a_process(script, *arguments):
+    """Runs a script that has this module's names, and returns its end."""
+    here = pathlib.Path(__file__).parent
+    folders = [str(here), str(here.parent / "support")]
+    return subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.path[:0] = {folders}\n{script}",
+            *arguments,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ},
+    )
+
+
 def test_weights_without_a_teacher_are_loaded_into_a_fresh_process(tmp_path):
     model = train(distiller())
     model.save_weights(tmp_path / "run.weights.h5")
-    script = (
-        "import sys; sys.path[:0] = sys.argv[2:]\n"
+    done = in_a_process(
         "from test_checkpoints import distiller, number\n"
         "model = distiller(); model.load_weights(sys.argv[1])\n"
-        "print(round(number(model.temperature.temperature), 5))\n"
+        "print(round(number(model.temperature.temperature), 5))\n",
+        tmp_path / "run.weights.h5",
     )
-    here = pathlib.Path(__file__).parent
-    folders = [str(here), str(here.parent / "support")]
-    done = subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "run.weights.h5", *folders],
-        capture_output=True,
-        check=True,
-        text=True,
-        env={**os.environ},
-    )
+    assert done.returncode == 0, done.stderr
     temperature = round(number(model.temperature.temperature), 5)
     assert float(done.stdout) == temperature
+
+
+def test_a_kill_while_weights_are_written_leaves_the_old_ones(tmp_path):
+    path = tmp_path / "run.weights.h5"
+    model = train(distiller())
+    model.save_weights(path)
+    done = in_a_process(
+        "import os, signal\n"
+        "from test_checkpoints import distiller, layers\n"
+        "model = distiller()\n"
+        "model.student.set_weights([0 * w for w in model.student.weights])\n"
+        "def killed(self, store): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "layers.Dense.save_own_variables = killed\n"
+        "model.save_weights(sys.argv[1])\n",
+        path,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    # The half of a file is there, beside the old one.
+    half = tmp_path / "part.run.weights.h5"
+    assert half.exists()
+    loaded = distiller()
+    loaded.load_weights(path)
+    assert moved(loaded, copies(model)) == 0.0
+    # The next one to save takes it away.
+    loaded.save_weights(path)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_weights_that_cannot_be_written_leave_the_old_ones(tmp_path):
+    path = tmp_path / "run.weights.h5"
+    model = distiller()
+    model.save_weights(path)
+    before = path.read_bytes()
+    model.student.layers[-1].save_own_variables = None
+    with pytest.raises(TypeError, match="not callable"):
+        model.save_weights(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_link_to_a_checkpoint_stays_one(tmp_path):
+    model = distiller()
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "last.weights.h5"
+    link.symlink_to(tmp_path / "disk" / "run.weights.h5")
+    model.save_weights(link)
+    assert link.is_symlink()
+    assert (tmp_path / "disk" / "run.weights.h5").exists()
+
+
+def test_the_older_format_is_refused_by_name(tmp_path):
+    message = r"`filepath` of a distiller must end .* `distiller.student.save\("
+    with pytest.raises(ValueError, match=message):
+        distiller().save(tmp_path / "run.h5")
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.jax
+@pytest.mark.tensorflow
+def test_export_exports_the_student(tmp_path):
+    import tensorflow as tf
+
+    model = train(distiller())
+    model.export(str(tmp_path / "run"), format="tf_saved_model", verbose=False)
+    exported = tf.saved_model.load(str(tmp_path / "run"))
+    np.testing.assert_allclose(
+        exported.serve(X), model.student.predict(X, verbose=0), atol=1e-5
+    )
 
 
 def test_the_student_is_saved_alone(tmp_path):

@@ -247,6 +247,8 @@ class Net(keras.Model):
         return self.out(self.feat(x))
 
 
+@pytest.mark.filterwarnings("ignore:The temperature is at the end of its sch")
+@pytest.mark.filterwarnings("ignore:`teacher` must be trained, but 'net' was")
 @pytest.mark.parametrize("built", [True, False])
 @pytest.mark.parametrize("feature", [True, False])
 def test_subclassed_models(built, feature):

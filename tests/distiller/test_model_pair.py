@@ -160,7 +160,9 @@ def test_features_come_with_the_outputs():
 
 
 def test_models_that_do_not_fit_are_refused_at_their_first_batch():
-    pair, _ = pair_of(Counting(4), Counting(3))
+    teacher = Counting(4)
+    teacher(X)
+    pair, _ = pair_of(teacher, Counting(3))
     with pytest.raises(ValueError, match="must have the same classes"):
         pair.ensure_ready(X)
     assert not pair.is_ready

@@ -1,5 +1,6 @@
 """`compare`: equal weights, equal order, and results of its trainings."""
 
+import json
 import time
 
 import keras
@@ -171,6 +172,10 @@ class NeverFit(keras.Sequential):
         raise AssertionError("trained")
 
 
+def no_student():
+    return NeverFit([keras.Input((8,)), keras.layers.Dense(3)])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -207,11 +212,8 @@ class NeverFit(keras.Sequential):
     ],
 )
 def test_errors_come_before_any_training(changes, message):
-    def make():
-        return NeverFit([keras.Input((8,)), keras.layers.Dense(3)])
-
     with pytest.raises(ValueError, match=message):
-        compare(**{"make_student": make, **changes})
+        compare(**{"make_student": no_student, **changes})
 
 
 def test_an_interrupted_comparison_is_resumed(tmp_path):
@@ -254,9 +256,79 @@ def test_the_file_of_another_comparison_is_refused(tmp_path):
         compare(resume=notes, epochs=3)
     with pytest.raises(ValueError, match="one with teacher="):
         compare(resume=notes, teacher=mlp(16, seed=2))
-    notes.write_text("[]")
-    with pytest.raises(ValueError, match="`resume` must be a file that"):
+
+
+def as_written(**changes):
+    """Notes as `compare` writes them, with changes to their one training."""
+    training = {
+        "method": "alone",
+        "seed": 0,
+        "parameters": 75,
+        "value": 0.5,
+        "seconds": 1.0,
+    }
+    changed = {k: v for k, v in {**training, **changes}.items() if v != "gone"}
+    return {"about": {}, "trainings": [changed]}
+
+
+DAMAGED = [
+    "",
+    "[]",
+    "{}",
+    "null",
+    '{"about": {}, "trainings"',
+    "[" * 100_000,
+    {"about": [], "trainings": []},
+    {"about": {}, "trainings": {}},
+    {"about": {}, "trainings": None},
+    {"about": {}, "trainings": ["alone"]},
+    {"about": {}, "trainings": 2 * as_written()["trainings"]},
+    as_written(method=None),
+    as_written(seed="0"),
+    as_written(seed=True),
+    as_written(seed=-1),
+    as_written(parameters=7.5),
+    as_written(parameters="gone"),
+    as_written(value="0.5"),
+    as_written(value=None),
+    as_written(seconds=[1.0]),
+    as_written(seconds=float("nan")),
+    as_written(seconds=float("inf")),
+    as_written(other=1),
+]
+
+
+@pytest.mark.parametrize("number", range(len(DAMAGED)))
+def test_damaged_notes_are_refused(tmp_path, number):
+    notes = tmp_path / "notes.json"
+    damaged = DAMAGED[number]
+    text = damaged if isinstance(damaged, str) else json.dumps(damaged)
+    notes.write_text(text)
+    with pytest.raises(ValueError, match="`resume` must be a file that `comp"):
         compare(resume=notes)
+    assert notes.read_text() == text
+
+
+def test_notes_of_a_training_that_diverged_are_read(tmp_path):
+    notes = tmp_path / "notes.json"
+    diverged = {"value": float("nan")}
+    compare(resume=notes)
+    content = json.loads(notes.read_text())
+    content["trainings"][0].update(diverged)
+    notes.write_text(json.dumps(content))
+    assert np.isnan(compare(resume=notes).rows[0].values[0])
+
+
+def test_notes_that_cannot_be_written_are_refused_before_any_training(
+    tmp_path,
+):
+    with pytest.raises(ValueError, match="`resume` must be a file that can be"):
+        compare(resume=tmp_path / "missing" / "n.json", make_student=no_student)
+    (tmp_path / "file").touch()
+    folder, long = tmp_path, tmp_path / (300 * "n")
+    for path in (folder, long, tmp_path / "file" / "n.json"):
+        with pytest.raises(ValueError, match="`resume` must be a file that `c"):
+            compare(resume=path, make_student=no_student)
 
 
 def test_the_end_of_callbacks_is_not_timed(monkeypatch):

@@ -113,11 +113,14 @@ def test_importing_the_package_imports_nothing_optional():
         text=True,
         env={**os.environ},
     )
-    assert done.stdout.splitlines() == [
-        "keras_dts",
-        "load plot_run",
-        "keras_dts",
-    ]
+    own = "keras_dts keras_dts_command"
+    assert done.stdout.splitlines() == [own, "load plot_run", own]
+
+
+def test_the_package_lists_its_public_names():
+    listed = {name for name in dir(keras_dts) if not name.startswith("__")}
+    assert listed == {*keras_dts.__all__, "data", "plots"}
+    assert "__version__" in dir(keras_dts)
 
 
 def test_a_name_that_the_package_lacks_is_an_attribute_error():

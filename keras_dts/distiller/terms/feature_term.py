@@ -12,11 +12,20 @@ from keras_dts.features import Projector
 from keras_dts.logits import EntryWeights, broadcast_weights
 from keras_dts.text import padding_of
 from keras_dts.types import ModelOutputs, TeacherOutputs, Tensor
-from keras_dts.utils import is_keras_loss, to_loss_dtype, unreduced
+from keras_dts.utils import (
+    is_keras_loss,
+    static_shape,
+    to_loss_dtype,
+    unreduced,
+)
 
 
 class FeatureTerm(Term):
-    """Keras's `FeatureDistillation`, with a projector where widths differ.
+    """Keras's `FeatureDistillation`, of features of any widths.
+
+    A loss that takes features of both widths, as one on attention maps or on
+    similarities of examples does, gets them as they are. Where it cannot, as
+    Keras's own losses cannot, a projector stands in between.
 
     Args:
         loss: A `keras.distillation.FeatureDistillation`.
@@ -79,23 +88,49 @@ class FeatureTerm(Term):
         pairs = []
         for function, t, s in zip(functions, theirs, ours, strict=True):
             if function is not None:
-                wide = to_loss_dtype(t)
-                projected = next(projectors)(to_loss_dtype(s), wide)
-                pairs.append((function, wide, projected, s))
+                pair = to_loss_dtype(t), to_loss_dtype(s)
+                projected = self._project(next(projectors), function, *pair)
+                pairs.append((function, pair[0], projected, s))
         return pairs
+
+    def _project(
+        self, projector: Projector, function: Any, teacher: Any, student: Any
+    ) -> Tensor:
+        """Returns the student's features as the loss compares them."""
+        if not projector.built and self._takes_both(function, teacher, student):
+            shape = _sizes(student)
+            projector.build(shape, shape)  # the identity
+        return projector(student, teacher)
+
+    def _takes_both(self, function: Any, teacher: Any, student: Any) -> bool:
+        """Says whether the loss takes features of different shapes.
+
+        By trying it; what only broadcasts does not count.
+        """
+        shapes = _sizes(teacher)[1:], _sizes(student)[1:]
+        if shapes[0] == shapes[1] or len(shapes[0]) != len(shapes[1]):
+            return False
+        if any(t != s and 1 in (t, s) for t, s in zip(*shapes, strict=True)):
+            return False
+        try:
+            self._values(function, teacher, student)
+        except Exception:  # whatever a loss raises for shapes that differ
+            return False
+        return True
+
+    def _values(self, function: Any, teacher: Any, student: Any) -> Tensor:
+        (loss,) = self._wrapped
+        if is_keras_loss(loss, keras.distillation.FeatureDistillation):
+            return unreduced(function, teacher, student)
+        return loss.compute_loss(teacher, student)
 
     def compute(self, inputs: TermInputs) -> Tensor:
         """Computes the sum of the losses of the layers' outputs."""
-        (loss,) = self._wrapped
-        own = not is_keras_loss(loss, keras.distillation.FeatureDistillation)
         total = 0.0
         for function, teacher, student, features in self._pairs(
             inputs.teacher, inputs.student
         ):
-            if own:
-                values = loss.compute_loss(teacher, student)
-            else:
-                values = unreduced(function, teacher, student)
+            values = self._values(function, teacher, student)
             total = total + self._mean(values, features, inputs)
         return total
 
@@ -133,6 +168,11 @@ def value_weights(values: Tensor, sample_weight: Any) -> Tensor:
     if len(shape) > 1 and shape[1:] != tuple(values.shape)[1 : len(shape)]:
         first = ops.mean(first, axis=tuple(range(1, len(shape))))
     return weights * broadcast_weights(first, values)
+
+
+def _sizes(x: Tensor) -> tuple[int | None, ...]:
+    """Returns a shape, with `None` for the sizes that JAX has as symbols."""
+    return tuple(n if isinstance(n, int) else None for n in static_shape(x))
 
 
 def _has_positions(values: Tensor, padding: Tensor) -> bool:
