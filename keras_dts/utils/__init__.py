@@ -9,7 +9,7 @@ from keras_dts.utils.checks import (
 )
 from keras_dts.utils.data_adapter import DataAdapter
 from keras_dts.utils.dtypes import loss_dtype, to_loss_dtype
-from keras_dts.utils.files import write_text
+from keras_dts.utils.files import sync_folder, write_text
 from keras_dts.utils.fingerprint import fingerprint
 from keras_dts.utils.keras_losses import is_keras_loss, unreduced
 from keras_dts.utils.optional import require, require_matplotlib
@@ -50,6 +50,7 @@ __all__ = [
     "serialize",
     "show",
     "static_shape",
+    "sync_folder",
     "to_loss_dtype",
     "unreduced",
     "versions",
