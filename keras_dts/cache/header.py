@@ -48,6 +48,16 @@ class Header(NamedTuple):
         return zlib.crc32(text.encode())
 
 
+def check_header(header: Header) -> None:
+    """Raises a `ValueError` if a header could not be read."""
+    fault = next(_faults(header), None)
+    if fault is not None:
+        raise ValueError(
+            "`data` and the outputs of `teacher` must have shapes that a cache "
+            f"can hold. Received: {fault}"
+        )
+
+
 def write_header(folder: Path, header: Header) -> None:
     """Writes the header of a store."""
     content = {

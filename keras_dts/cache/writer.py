@@ -17,7 +17,13 @@ from keras_dts.cache.damage import (
     find_wrong_size,
 )
 from keras_dts.cache.files import lock, naming, open_for_writing, write
-from keras_dts.cache.header import HEADER, Header, read_header, write_header
+from keras_dts.cache.header import (
+    HEADER,
+    Header,
+    check_header,
+    read_header,
+    write_header,
+)
 from keras_dts.cache.log import END, LOG, Block, read_log
 from keras_dts.cache.records import Field
 from keras_dts.cache.structure import Array
@@ -64,8 +70,10 @@ class RecordWriter:
         if self.is_complete:
             self._load(metadata)
         if not self.is_complete:
+            before = self.damage  # of a log that is not there yet
             self._log = self._locked_log()
             self._load(metadata)
+            self.damage = self.damage or before
 
     def append(self, given: list[int], values: dict[str, Array]) -> None:
         """Appends a block.
@@ -193,13 +201,15 @@ class RecordWriter:
         if self._files:
             return
         assert self._log is not None, "a complete store takes no block"
+        header = Header(self.metadata, fields)
+        if not self._fields:
+            check_header(header)
         self._sizes = file_sizes(fields, self.blocks)
         for name, size in self._sizes.items():
             self._files[name] = open_for_writing(self.folder / name)
             _cut(self._files[name], self.folder / name, size)
         _cut(self._log, self.folder / LOG, self._log_size)
         if not self._fields:
-            header = Header(self.metadata, fields)
             write_header(self.folder, header)
             self._fields, self._seal = fields, header.seal
         sync_folder(self.folder)
