@@ -203,9 +203,7 @@ def test_outputs_that_are_not_finite_are_refused(tmp_path, dtype, value, top_k):
 )
 def test_rows_are_checked(tmp_path, rows):
     cache = cached(net(16, 1), X, tmp_path)
-    with pytest.raises(
-        ValueError, match="`rows` must be a list of whole numbers from 0 to 49"
-    ):
+    with pytest.raises(ValueError, match=r"`rows` must be a list .* 0 to 49"):
         cache.take(rows)
 
 
