@@ -80,9 +80,9 @@ class RecordReader:
         names = [n for field in self.fields for n, _, _ in field.files]
         self._paths = {name: folder / name for name in names}
         self._positions = {name: i for i, name in enumerate(names)}
-        # Where each block begins in each file, shape (blocks + 1, files).
+        # Where each block begins in each file.
         sizes = [[0] * len(names), *(block.sizes for block in self.blocks)]
-        self._starts = np.cumsum(sizes, axis=0, dtype=np.int64)
+        self._starts = np.cumsum(sizes, axis=0, dtype=np.int64).T.tolist()
 
     @property
     def size(self) -> int:
@@ -144,11 +144,11 @@ class RecordReader:
         if field.is_text:  # a string begins where the one before it ends
             rows = np.concatenate([rows, np.maximum(rows - 1, 0)])
         blocks = np.unique(np.searchsorted(self._ends, rows, side="right"))
-        new = blocks[unread[blocks]]
+        new = blocks[unread[blocks]].tolist()
         for name, _, _ in field.files:
             position, path = self._positions[name], self._paths[name]
-            content = self._mapped(path)
-            starts = self._starts[:, position]
+            content = self._mapped(path).data
+            starts = self._starts[position]
             for index in new:
                 part = content[starts[index] : starts[index + 1]]
                 if not is_whole(part, self.blocks[index], position):

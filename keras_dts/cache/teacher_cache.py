@@ -133,7 +133,10 @@ class TeacherCache:
                 time has changed.
             ValueError: If a row is no index of an example.
         """
-        rows = checked_rows(rows, len(self))
+        return self._take(checked_rows(rows, len(self)), epoch)
+
+    def _take(self, rows: Array, epoch: int) -> tuple[Any, ...]:
+        """Returns a batch of examples, of which all are there."""
         numbers = (epoch + rows) % self.metadata["views"]
 
         def read(name: str) -> Array:
@@ -172,7 +175,7 @@ class TeacherCache:
             epoch: The epoch, counted from 0.
         """
         return CachedBatches(
-            self.take, len(self), batch_size, shuffle=shuffle, epoch=epoch
+            self._take, len(self), batch_size, shuffle=shuffle, epoch=epoch
         )
 
     def verify(
