@@ -136,15 +136,22 @@ def to_source(data: Any, shard: tuple[int, int] | None) -> Source:
     """
     if isinstance(data, (ArraySource, BatchSource)):
         return data
-    if isinstance(data, list) and data and isinstance(data[0], (tuple, dict)):
+    if isinstance(data, list) and data and _is_batch(data[0]):
         raise ValueError(
             "`data` must be arrays, or yield batches, as `iter(batches)` does. "
-            f"Received: a list that holds a {type(data[0]).__name__}"
+            f"Received: a list that holds a {type(data[0]).__name__} of arrays"
         )
     in_memory = isinstance(data, (tuple, list, dict)) or (
         hasattr(data, "shape") and hasattr(data, "__getitem__")
     )
     return ArraySource(data, shard) if in_memory else BatchSource(data)
+
+
+def _is_batch(value: Any) -> bool:
+    """Returns whether a value is a tuple or a dictionary of arrays."""
+    return isinstance(value, (tuple, dict)) and any(
+        hasattr(leaf, "shape") for leaf in keras.tree.flatten(value)
+    )
 
 
 def _unpacked(data: Any) -> tuple[Any, Any, Any]:
