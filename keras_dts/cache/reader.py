@@ -23,9 +23,9 @@ from keras_dts.cache.records import Field
 from keras_dts.cache.structure import Array
 
 
-def map_bytes(file: Path) -> Array:
+def map_bytes(file: str) -> Array:
     """Returns the bytes of a file, which is mapped into memory."""
-    if file.stat().st_size == 0:  # an empty file cannot be mapped
+    if Path(file).stat().st_size == 0:  # an empty file cannot be mapped
         return np.zeros(0, np.uint8)
     return np.asarray(np.memmap(file, np.uint8, "r"))
 
@@ -49,7 +49,7 @@ class RecordReader:
     """
 
     def __init__(
-        self, folder: Path, mapped: Callable[[Path], Array] = map_bytes
+        self, folder: Path, mapped: Callable[[str], Array] = map_bytes
     ) -> None:
         if not (folder / HEADER).exists():
             raise ValueError(
@@ -78,7 +78,8 @@ class RecordReader:
             field.name: np.ones(len(self.blocks), bool) for field in self.fields
         }
         names = [n for field in self.fields for n, _, _ in field.files]
-        self._paths = {name: folder / name for name in names}
+        # Texts, whose hashes Python keeps: `mapped` may look them up.
+        self._paths = {name: str(folder / name) for name in names}
         self._positions = {name: i for i, name in enumerate(names)}
         # Where each block begins in each file.
         sizes = [[0] * len(names), *(block.sizes for block in self.blocks)]
@@ -152,7 +153,7 @@ class RecordReader:
             for index in new:
                 part = content[starts[index] : starts[index + 1]]
                 if not is_whole(part, self.blocks[index], position):
-                    _refuse(Damage(index, path, block_fault(index)))
+                    _refuse(Damage(index, Path(path), block_fault(index)))
         unread[new] = False
         if not unread.any():
             self._unread.pop(field.name, None)
