@@ -30,6 +30,18 @@ from keras_dts.cache.reader import RecordReader
 from keras_dts.cache.writer import RecordWriter
 
 BATCH = 64
+# What the header of a cache says.
+METADATA = {
+    "teacher": "",
+    "top_k": None,
+    "features": [],
+    "from_logits": "auto",
+    "views": 1,
+    "seed": 0,
+    "in_memory": True,
+    "examples": {"tuple": ["array", None, None]},
+    "changes": False,
+}
 RECORDS = {
     "image, 100 classes, float32": (50_000, (100,), "float32"),
     "128 tokens, top 50, float16": (4_000, (128, 101), "float16"),
@@ -37,9 +49,11 @@ RECORDS = {
 
 
 def flat(folder: Path, values: np.ndarray) -> Callable[..., Iterator]:
-    writer = RecordWriter(folder, {})
+    writer = RecordWriter(folder, METADATA | {"dtype": values.dtype.name})
     for start in range(0, len(values), BATCH):
-        writer.append(0, {"output": values[start : start + BATCH]})
+        writer.append(
+            [0] * 3, {"output_0": values[start : start + BATCH, None]}
+        )
     writer.finish()
     writer.close()
     reader = RecordReader(folder)

@@ -3,11 +3,14 @@
 from keras_dts.cache.adapter import CacheAdapter
 from keras_dts.cache.build import cache_teacher
 from keras_dts.cache.checks import teacher_name
+from keras_dts.cache.errors import CacheInUseError, DamagedCacheError
 from keras_dts.cache.outputs import OutputCodec
 from keras_dts.cache.teacher_cache import TeacherCache
 
 __all__ = [
     "CacheAdapter",
+    "CacheInUseError",
+    "DamagedCacheError",
     "OutputCodec",
     "TeacherCache",
     "cache_teacher",

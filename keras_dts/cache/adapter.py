@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_dts.cache.dataset import CachedBatches, to_tf_dataset
 from keras_dts.cache.teacher_cache import TeacherCache
+from keras_dts.utils import check_count
 
 # How the names of Keras's layers with random augmentations begin.
 _AUGMENTATIONS = ("Random", "RandAugment", "MixUp", "CutMix", "AugMix")
@@ -56,9 +57,13 @@ class CacheAdapter:
         del teacher
         cache: TeacherCache = options["x"]
         _check_alone(options)
+        batch_size = options.pop("batch_size", None)
+        if batch_size is None:
+            batch_size = 32
+        check_count("batch_size", batch_size)
         self._check(cache)
         batches = cache.batches(
-            options.pop("batch_size", None) or 32,
+            batch_size,
             shuffle=training and options.get("shuffle", True),
             epoch=options.get("initial_epoch", 0),
         )

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_dts.cache.checks import (
     check_arguments,
-    check_inputs,
     check_teacher,
-    other_data,
     teacher_name,
 )
-from keras_dts.cache.examples import example_fields
+from keras_dts.cache.header import HEADER, read_header
 from keras_dts.cache.predictor import TeacherPredictor
-from keras_dts.cache.records import HEADER, checksum, read_header
-from keras_dts.cache.shards import shard_folder, shard_folders
-from keras_dts.cache.sources import ArraySource, BatchSource, Source, to_source
-from keras_dts.cache.structure import Array, describe, leaves
+from keras_dts.cache.recording import Recording
+from keras_dts.cache.shards import check_shard, shard_folder, shard_folders
+from keras_dts.cache.sources import to_source
 from keras_dts.cache.teacher_cache import TeacherCache
-from keras_dts.cache.views import Augment, Views
+from keras_dts.cache.views import Augment
 from keras_dts.cache.writer import RecordWriter
 
 
@@ -97,9 +94,15 @@ def cache_teacher(
         The cache, opened.
 
     Raises:
-        ValueError: If `path` holds a cache of another teacher, of other data,
-            with other arguments or of another format; if examples or outputs
-            change their shapes; if `augment` does not draw from `rng` alone.
+        CacheInUseError: If another process writes the same part of the cache.
+            Errors of caches are in `keras_dts.cache`.
+        DamagedCacheError: If the header of a part is damaged. Other damage
+            warns, and the teacher runs again from there on.
+        ValueError: If an argument is out of its range; if `path` holds a
+            cache of another teacher, of other data, with other arguments or
+            of another format; if examples or outputs change their shapes, or
+            outputs are not finite; if `augment` does not draw from `rng`
+            alone. Blocks before the error stay on disk.
 
     Example:
     >>> import keras
@@ -129,17 +132,28 @@ def cache_teacher(
     >>> len(cache), cache.bytes_per_example
     (100, 12.0)
     """
-    check_arguments(top_k, dtype, augment, views)
-    source = to_source(data, shard)
+    check_arguments(
+        teacher,
+        batch_size,
+        top_k,
+        dtype,
+        teacher_inputs,
+        from_logits,
+        augment,
+        views,
+        seed,
+    )
     path = Path(path)
+    check_shard(path, shard)
+    source = to_source(data, shard)
     metadata: dict[str, Any] = {
         "teacher": teacher_name(teacher),
-        "top_k": top_k,
+        "top_k": None if top_k is None else int(top_k),
         "dtype": dtype or ("float32" if top_k is None else "float16"),
         "features": list(features),
         "from_logits": from_logits,
-        "views": views,
-        "seed": seed,
+        "views": int(views),
+        "seed": int(seed),
         "in_memory": source.in_memory,
     }
     folder = shard_folder(path, shard)
@@ -151,141 +165,21 @@ def cache_teacher(
         predictor = TeacherPredictor.from_metadata(
             metadata, teacher, teacher_inputs
         )
-        writer = RecordWriter(folder, metadata)
-        try:
-            build = _Build(writer, source, predictor, augment)
-            build.run(batch_size, verbose=bool(verbose))
-        finally:
-            writer.close()
+        with contextlib.closing(RecordWriter(folder, metadata)) as writer:
+            _warn_of_damage(writer)
+            recording = Recording(writer, source, predictor, augment)
+            recording.run(batch_size, verbose=bool(verbose))
     cache = TeacherCache(path, source, augment=augment, shard=shard)
     cache.check_metadata(metadata)
     return cache
 
 
-class _Build:
-    """Runs a teacher over data, or over the rest of them.
-
-    Args:
-        writer: Writes the records.
-        source: The data.
-        predictor: Runs the teacher.
-        augment: The function that computes views, or `None`.
-    """
-
-    def __init__(
-        self,
-        writer: RecordWriter,
-        source: Source,
-        predictor: TeacherPredictor,
-        augment: Augment | None,
-    ) -> None:
-        self._writer = writer
-        self._source = source
-        self._predictor = predictor
-        metadata = writer.metadata
-        self._views = Views(augment, metadata["seed"], metadata["views"])
-
-    def run(self, batch_size: int, *, verbose: bool) -> None:
-        """Writes all records that are missing.
-
-        Args:
-            batch_size: The number of examples in a batch of arrays.
-            verbose: Whether to show a progress bar.
-
-        Raises:
-            ValueError: If the source has no examples.
-        """
-        writer = self._writer
-        if writer.is_complete:
-            return
-        bar = keras.utils.Progbar(
-            self._batches_left(batch_size),
-            verbose=int(verbose),
-            unit_name="batch",
-        )
-        for step, (x, y, weights) in enumerate(self._rest(batch_size), 1):
-            rows = np.arange(len(leaves(x)[0])) + writer.count
-            rows += self._source.start
-            if writer.count == 0:
-                writer.metadata["examples"] = describe((x, y, weights))
-                writer.metadata["changes"] = self._changes(x, rows)
-            views = self._views.all(x, rows)
-            writer.append(
-                checksum(leaves(views)), self._fields(views, y, weights)
-            )
-            bar.update(step)
-        if writer.count == 0:
-            raise ValueError(
-                "`data` must have at least one batch. Received: none"
-            )
-        writer.finish()
-
-    def _fields(self, views: list[Any], y: Any, weights: Any) -> dict[str, Any]:
-        """Returns the fields of a batch, by name.
-
-        Args:
-            views: The inputs, one structure of arrays for each view.
-            y: The labels, or `None`.
-            weights: The sample weights, or `None`.
-        """
-        computed = [self._predictor.predict(x) for x in views]
-        fields = {
-            name: np.stack([one[name] for one in computed], axis=1)
-            for name in computed[0]
-        }  # (batch, views, ...)
-        if isinstance(self._source, BatchSource):
-            fields |= example_fields(views, y, weights)
-        return fields
-
-    def _batches_left(self, batch_size: int) -> int | None:
-        """Returns the number of batches to come, or `None` if unknown."""
-        if isinstance(self._source, ArraySource):
-            return -(-(self._source.count - self._writer.count) // batch_size)
-        length = self._source.length
-        return length and length - len(self._writer.blocks)
-
-    def _rest(self, batch_size: int) -> Iterator[tuple[Any, Any, Any]]:
-        """Yields the batches whose records are missing."""
-        writer, source = self._writer, self._source
-        if isinstance(source, ArraySource):
-            check_inputs(writer.folder, writer.blocks, source, 0, self._views)
-            yield from source.batches(batch_size, writer.count)
-            return
-        batches = source.batches()
-        row = 0
-        for block in writer.blocks:
-            x, _, _ = next(batches, (None, None, None))
-            rows = row + np.arange(block.records)
-            seen = None if x is None else leaves(self._views.all(x, rows))
-            if seen is None or checksum(seen) != block.source:
-                raise other_data(
-                    writer.folder, f"another batch after {row} examples"
-                )
-            row += block.records
-        yield from batches
-
-    def _changes(self, x: Any, rows: Array) -> bool:
-        """Returns whether a second reading gives other data, and warns then.
-
-        Raises a `ValueError` if a second computation gives other views.
-
-        Args:
-            x: The inputs of the first batch.
-            rows: The positions of its examples, shape `(n,)`.
-        """
-        first = keras.tree.map_structure(lambda leaf: leaf[:1], x)
-        self._views.check(first, rows[:1])
-        source = self._source
-        if isinstance(source, ArraySource) or source.is_iterator:
-            return False
-        again, _, _ = next(source.batches())
-        if checksum(leaves(again)) == checksum(leaves(x)):
-            return False
+def _warn_of_damage(writer: RecordWriter) -> None:
+    """Warns if some of a writer's records have to be made again."""
+    if writer.damage is not None:
+        _, file, fault = writer.damage
         warnings.warn(
-            "`data` change each time they are read: they are shuffled or "
-            "augmented. The cache stores each example as it is now, in one "
-            "view; `augment` and `views` make several. An interrupted run "
-            "cannot be resumed.",
-            stacklevel=4,
+            f"A cache is damaged: {str(file)!r}, {fault}. The teacher runs "
+            f"again from example {writer.count} of {str(writer.folder)!r} on.",
+            stacklevel=3,
         )
-        return True

@@ -3,34 +3,65 @@
 from __future__ import annotations
 
 import json
+import numbers
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_dts.cache.records import Block, checksum
+from keras_dts.cache.log import Block
+from keras_dts.cache.records import checksum
 from keras_dts.cache.sources import ArraySource
-from keras_dts.cache.structure import leaves
+from keras_dts.cache.structure import Array, leaves
 from keras_dts.cache.views import Views
-from keras_dts.utils import check_choice, check_number, fingerprint
+from keras_dts.utils import check_choice, check_count, fingerprint
 
-# Blocks of a complete cache whose inputs are compared with the data.
-_SAMPLED_BLOCKS = 64
+# Blocks of a cache that are compared with the data when it is opened.
+SAMPLED_BLOCKS = 64
 
 
 def check_arguments(
-    top_k: int | None, dtype: str | None, augment: Any, views: int
+    teacher: Any,
+    batch_size: Any,
+    top_k: Any,
+    dtype: Any,
+    teacher_inputs: Any,
+    from_logits: Any,
+    augment: Any,
+    views: Any,
+    seed: Any,
 ) -> None:
     """Checks arguments of `cache_teacher`.
 
     Raises:
         ValueError: If an argument is out of its range.
     """
+    if not isinstance(teacher, keras.Model) or not teacher.built:
+        raise ValueError(
+            "`teacher` must be a trained Keras model, and so a built one. "
+            f"Received: {teacher!r} of type {type(teacher).__name__}"
+        )
+    check_count("batch_size", batch_size)
     if top_k is not None:
-        check_number("top_k", top_k, low=1)
+        check_count("top_k", top_k)
     check_choice("dtype", dtype, [None, "float32", "float16", "uint8"])
-    check_number("views", views, low=1)
+    check_choice("from_logits", from_logits, [True, False, "auto"])
+    check_count("views", views)
+    is_whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
+    if not is_whole or seed < 0:
+        raise ValueError(
+            "`seed` must be a whole number of at least 0. Received: "
+            f"seed={seed!r}"
+        )
+    named = {"augment": augment, "teacher_inputs": teacher_inputs}
+    for name, value in named.items():
+        if value is not None and not callable(value):
+            raise ValueError(
+                f"`{name}` must be `None` or a function. Received: "
+                f"{name}={value!r}"
+            )
     if views > 1 and augment is None:
         raise ValueError(
             "`augment` must be a function if there are several views. "
@@ -89,16 +120,76 @@ def check_teacher(
         )
 
 
-def check_inputs(
+def checked_rows(rows: Any, count: int) -> Array:
+    """Returns the indices of examples as int64, shape `(n,)`.
+
+    Args:
+        rows: The indices.
+        count: The number of examples.
+
+    Raises:
+        ValueError: If a row is no index of an example.
+    """
+    found = np.asarray(rows)
+    is_list = found.ndim == 1 and found.size > 0 and found.dtype.kind in "iu"
+    if not is_list or found.min() < 0 or found.max() >= count:
+        raise ValueError(
+            f"`rows` must be a list of whole numbers from 0 to {count - 1}. "
+            f"Received: rows={rows!r:.80}"
+        )
+    return found.astype(np.int64, copy=False)
+
+
+def given_sums(views: list[Any], y: Any, weights: Any) -> list[int]:
+    """Returns the checksums of what a block was made from.
+
+    Args:
+        views: The inputs, one structure of arrays for each view.
+        y: The labels, or `None`.
+        weights: The sample weights, or `None`.
+    """
+    return [checksum(leaves(part)) for part in (views, y, weights)]
+
+
+def check_given(
+    path: Path, block: Block, views: Views, batch: Any, rows: Array
+) -> None:
+    """Checks that a block was made from a batch.
+
+    Labels are compared if both have some, and so are weights.
+
+    Args:
+        path: The directory of the block, for the message.
+        block: The block.
+        views: The views of the examples.
+        batch: Inputs, labels and weights, or `None`.
+        rows: The positions of the examples in the data.
+
+    Raises:
+        ValueError: If the block was made from other data.
+    """
+    x, y, weights = batch or (None, None, None)
+    if x is None or len(leaves(x)[0]) != block.records:
+        if rows[0] == 0:
+            raise other_data(path, "another first batch")
+        raise other_data(path, f"another batch after {rows[0]} examples")
+    found = given_sums(views.all(x, rows), y, weights)
+    parts = ("inputs, or views", "labels", "sample weights")
+    for part, one, other in zip(parts, found, block.given, strict=True):
+        both = (one and other) or part == parts[0]
+        if one != other and both:
+            raise other_data(path, f"other {part}, from {rows[0]} on")
+
+
+def check_arrays(
     path: Path,
     blocks: list[Block],
     source: ArraySource,
     start: int,
     views: Views,
-) -> None:
-    """Checks that blocks were made from the inputs that a source has.
-
-    Of many blocks a sample is compared, from the first to the last.
+    most: int | None = SAMPLED_BLOCKS,
+) -> int:
+    """Checks that blocks were made from the examples that a source has.
 
     Args:
         path: The directory of the blocks, for the message.
@@ -106,21 +197,48 @@ def check_inputs(
         source: The source.
         start: The index of the first block's first example in the source.
         views: The views of the examples.
+        most: `None`, or the most blocks to compare, from the first to the
+            last.
+
+    Returns:
+        The number of blocks that were compared.
 
     Raises:
-        ValueError: If the inputs of a block differ.
+        ValueError: If a block was made from other data.
     """
     ends = start + np.cumsum([block.records for block in blocks], dtype=int)
-    last = len(blocks) - 1
-    for i in np.unique(np.linspace(0, last, _SAMPLED_BLOCKS).astype(int)):
-        if blocks:
-            rows = np.arange(ends[i] - blocks[i].records, ends[i])
-            x, _, _ = source.take(rows[rows < source.count])
-            shown = views.all(x, source.start + rows)
-            if blocks[i].source != checksum(leaves(shown)):
-                raise other_data(
-                    path, f"other inputs, or views, from {rows[0]} on"
-                )
+    count = min(len(blocks), most or len(blocks))
+    chosen = np.unique(np.linspace(0, len(blocks) - 1, count).astype(int))
+    for i in chosen:
+        rows = np.arange(ends[i] - blocks[i].records, ends[i])
+        batch = source.take(rows[rows < source.count])
+        check_given(path, blocks[i], views, batch, source.start + rows)
+    return len(chosen)
+
+
+def check_batches(
+    path: Path,
+    blocks: list[Block],
+    batches: Iterator[Any],
+    views: Views,
+    start: int = 0,
+) -> None:
+    """Checks that blocks were made from batches, one from each.
+
+    Args:
+        path: The directory of the blocks, for the message.
+        blocks: The blocks.
+        batches: The batches. As many are taken as there are blocks.
+        views: The views of the examples.
+        start: The position of the first example.
+
+    Raises:
+        ValueError: If a block was made from other data.
+    """
+    for block in blocks:
+        rows = start + np.arange(block.records)
+        check_given(path, block, views, next(batches, None), rows)
+        start += block.records
 
 
 def other_data(path: Path, received: str) -> ValueError:

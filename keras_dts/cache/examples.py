@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from keras_dts.cache.checks import check_inputs, other_data
+from keras_dts.cache.checks import (
+    SAMPLED_BLOCKS,
+    check_arrays,
+    check_batches,
+    other_data,
+)
 from keras_dts.cache.fields import EXAMPLE, FieldKind
-from keras_dts.cache.records import checksum
 from keras_dts.cache.shards import ShardedReader
 from keras_dts.cache.sources import ArraySource, BatchSource, to_source
 from keras_dts.cache.structure import Array, has_strings, leaves, rebuild
@@ -25,6 +29,9 @@ class Examples:
         views: The views of the examples.
         shard: `None`, or the part of the cache, as `(index, count)`.
         data: `None`, or the data that the cache was made from.
+
+    Attributes:
+        compared: What was compared with `data`.
 
     Raises:
         ValueError: If the cache was made from arrays and `data`, or the
@@ -48,8 +55,9 @@ class Examples:
         if self._in_memory:
             self._check_given(data)
         self._source: ArraySource | None = None
+        self.compared = "nothing"
         if data is not None:
-            source = self.check(data)
+            source, self.compared = self.check(data, whole=False)
             # Batches are not needed again: the records hold their examples.
             self._source = source if isinstance(source, ArraySource) else None
 
@@ -73,14 +81,18 @@ class Examples:
         x, y, weights = rebuild(records.metadata["examples"], stored)
         return x, y, weights
 
-    def check(self, data: Any) -> ArraySource | BatchSource:
-        """Checks that data are those of the cache, and returns their source.
-
-        Of many examples in memory a sample is compared, of batches the first
-        one.
+    def check(
+        self, data: Any, *, whole: bool
+    ) -> tuple[ArraySource | BatchSource, str]:
+        """Checks that data are those of the cache.
 
         Args:
             data: As for `keras_dts.cache_teacher`.
+            whole: Whether to compare all blocks, and not a sample of those of
+                arrays or the first one of batches.
+
+        Returns:
+            The source of the data, and a description of what was compared.
 
         Raises:
             ValueError: If the data are not those of the cache.
@@ -89,12 +101,27 @@ class Examples:
         if isinstance(source, BatchSource):
             if self._in_memory:
                 raise other_data(self._path, "batches, where it is of arrays")
-            self._check_first_batch(source)
+            count = self._check_batches(source, whole=whole)
         elif not self._in_memory:
             raise other_data(self._path, "arrays, where it is of batches")
         else:
-            self._check_arrays(source)
-        return source
+            count = self._check_arrays(source, whole=whole)
+        blocks = sum(len(reader.blocks) for reader, _ in self._records.shards)
+        return source, f"{count} of {blocks} blocks"
+
+    def check_again(self) -> str:
+        """Compares the arrays that the cache was opened with, all of them.
+
+        Returns:
+            A description of what was compared.
+
+        Raises:
+            ValueError: If they are not those of the cache any more.
+        """
+        if self._source is None:
+            return "nothing"
+        _, compared = self.check(self._source, whole=True)
+        return compared
 
     def _check_given(self, data: Any) -> None:
         if data is None:
@@ -109,28 +136,38 @@ class Examples:
                 "Received: augment=None"
             )
 
-    def _check_arrays(self, source: ArraySource) -> None:
+    def _check_arrays(self, source: ArraySource, *, whole: bool) -> int:
+        """Returns the number of blocks that were compared."""
         count = self._records.count
         if source.count != count:
             raise other_data(
                 self._path, f"{source.count} examples, where it has {count}"
             )
-        for reader, start in self._records.shards:
-            check_inputs(
-                reader.folder, reader.blocks, source, start, self._views
+        shards = self._records.shards
+        most = None if whole else -(-SAMPLED_BLOCKS // len(shards))
+        return sum(
+            check_arrays(
+                reader.folder, reader.blocks, source, start, self._views, most
             )
+            for reader, start in shards
+        )
 
-    def _check_first_batch(self, source: BatchSource) -> None:
-        if source.is_iterator or self._records.metadata["changes"]:
-            return
-        x, _, _ = next(source.batches(), (None, None, None))
-        reader, _ = self._records.shards[0]
-        block = reader.blocks[0]
-        rows = np.arange(block.records)
-        if x is None or block.source != checksum(
-            leaves(self._views.all(x, rows))
-        ):
-            raise other_data(self._path, "another first batch")
+    def _check_batches(self, source: BatchSource, *, whole: bool) -> int:
+        """Returns the number of blocks that were compared."""
+        if self._records.metadata["changes"]:
+            return 0
+        if source.is_iterator and not whole:
+            return 0
+        batches = source.batches()
+        shards = self._records.shards
+        chosen = [(r, r.blocks) for r, _ in shards]
+        if not whole:
+            chosen = [(shards[0][0], shards[0][0].blocks[:1])]
+        for reader, blocks in chosen:
+            check_batches(reader.folder, blocks, batches, self._views)
+        if whole and next(batches, None) is not None:
+            raise other_data(self._path, "more batches")
+        return sum(len(blocks) for _, blocks in chosen)
 
 
 def example_fields(views: list[Any], y: Any, weights: Any) -> dict[str, Array]:

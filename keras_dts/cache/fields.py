@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Container
 
 
@@ -35,11 +36,12 @@ class FieldKind(enum.Enum):
         """Whether the field has one value for each view of an example."""
         return self not in (FieldKind.LABEL, FieldKind.WEIGHT)
 
-    def name_of(self, index: int) -> str:
+    def name_of(self, index: int | str) -> str:
         """Returns the name of a field of this kind.
 
         Args:
-            index: The number of the field among those of its kind.
+            index: The number of the field among those of its kind, or a
+                pattern of such numbers.
         """
         return self.value.format(index)
 
@@ -57,3 +59,12 @@ class FieldKind(enum.Enum):
 
 # The parts of an example, in the order of `(x, y, sample_weight)`.
 EXAMPLE = (FieldKind.INPUT, FieldKind.LABEL, FieldKind.WEIGHT)
+
+_NAMES = re.compile(
+    "|".join(kind.name_of(r"(0|[1-9][0-9]{0,3})") for kind in FieldKind)
+)
+
+
+def is_field_name(name: str) -> bool:
+    """Returns whether a name is that of a field, and so no path."""
+    return _NAMES.fullmatch(name) is not None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_dts.cache.fields import FieldKind
@@ -74,21 +75,27 @@ class TeacherPredictor:
         names = ("features", "top_k", "dtype", "from_logits")
         return cls(model, inputs, *(metadata[name] for name in names))
 
-    def predict(self, x: Any) -> dict[str, Array]:
+    def predict(self, x: Any, start: int = 0) -> dict[str, Array]:
         """Returns the fields of one batch, by name.
 
         Args:
             x: The inputs of the batch, NumPy arrays; strings as objects.
+            start: The index of the first example, for messages.
 
         Returns:
             The fields of the outputs and of the features, each of shape
             `(batch, ...)`.
+
+        Raises:
+            ValueError: If a value is NaN, infinite, or too large for the
+                dtype of the cache.
         """
         if has_strings(x):
             x = self._tokenized(x)
         elif self._preprocessor.inputs is not None:
             x = self._preprocessor.inputs(x)
         fields: dict[str, Array] = dict(self._model.predict_on_batch(x))
+        self._check_finite(fields, start)
         for name, count in self._model.class_counts.items():
             narrow = "uint16" if count <= 2**16 else "uint32"
             fields[name] = fields[name].astype(narrow)
@@ -97,6 +104,20 @@ class TeacherPredictor:
                 ends = FieldKind.RANGE.name_of(index)
                 fields[name], fields[ends] = quantize(fields[name])
         return fields
+
+    def _check_finite(self, fields: dict[str, Array], start: int) -> None:
+        """Raises a `ValueError` if a value is not finite."""
+        narrow = "float32" if self._dtype == "float32" else "float16"
+        highest = float(np.finfo(narrow).max)
+        for name, values in fields.items():
+            wrong = ~(np.abs(values) <= highest)
+            if wrong.any():
+                (row, *_) = place = tuple(np.argwhere(wrong)[0])
+                raise ValueError(
+                    "`teacher` must compute finite numbers, of at most "
+                    f"{highest:g} for dtype={self._dtype!r}. Received: "
+                    f"{values[place]} in {name} of example {start + row}"
+                )
 
     def _tokenized(self, x: Any) -> Any:
         """Returns the teacher's input for a batch of raw strings."""

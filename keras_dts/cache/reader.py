@@ -2,63 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from keras_dts.cache.records import (
-    END,
-    HEADER,
-    Field,
-    damaged_blocks,
+from keras_dts.cache.damage import (
+    REMEDY,
+    Damage,
+    block_fault,
     file_sizes,
-    logged_blocks,
-    read_header,
+    find_damage,
+    find_wrong_size,
+    is_whole,
 )
+from keras_dts.cache.errors import DamagedCacheError
+from keras_dts.cache.header import HEADER, read_header
+from keras_dts.cache.log import LOG, read_log
+from keras_dts.cache.records import Field
 from keras_dts.cache.structure import Array
+
+
+def map_bytes(file: str) -> Array:
+    """Returns the bytes of a file, which is mapped into memory."""
+    if Path(file).stat().st_size == 0:  # an empty file cannot be mapped
+        return np.zeros(0, np.uint8)
+    return np.asarray(np.memmap(file, np.uint8, "r"))
 
 
 class RecordReader:
     """Reads records of a complete store.
 
+    A block is compared with its checksums when a record of it is read for the
+    first time.
+
     Args:
         folder: The directory of the store.
+        mapped: A function from a file to its bytes. Of many stores it may
+            keep only some files open.
 
     Raises:
-        ValueError: If there is no store, the store is incomplete or of
-            another format, or a file has another size than was written.
+        DamagedCacheError: If the header, the log or the size of a file is not
+            as it was written.
+        ValueError: If there is no store, or the store is incomplete or of
+            another format.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, mapped: Callable[[str], Array] = map_bytes
+    ) -> None:
         if not (folder / HEADER).exists():
             raise ValueError(
                 "`path` must hold a cache. Received: "
                 f"path={str(folder)!r}, which holds none"
             )
         self.folder = folder
-        self.metadata, self.fields = read_header(folder)
-        blocks = logged_blocks(folder)
-        self.blocks = [block for block in blocks if block != END]
+        header = read_header(folder)
+        self.metadata, self.fields = header
+        log = read_log(folder, self.fields, header.seal)
+        self.blocks = log.blocks
         self.count = sum(block.records for block in self.blocks)
-        if len(self.blocks) == len(blocks):
+        if log.fault is not None:
+            raise DamagedCacheError.of(folder / LOG, log.fault, REMEDY)
+        if not log.is_complete:
             raise ValueError(
                 "`path` must hold a complete cache; call "
                 "`keras_dts.cache_teacher` again to complete it. Received: "
                 f"path={str(folder)!r}, which ends after {self.count} examples"
             )
-        for name, size in file_sizes(self.fields, self.blocks).items():
-            found = _size(folder / name)
-            if found != size:
-                raise ValueError(
-                    "`path` must hold a cache as it was written. Received: "
-                    f"{str(folder / name)!r} of {found} bytes, where {size} "
-                    "were written"
-                )
-        self._arrays = {
-            name: _mapped(folder / name, dtype, shape)
-            for field in self.fields
-            for name, dtype, shape in field.files
+        _refuse(find_wrong_size(folder, self.fields, self.blocks))
+        self._mapped = mapped
+        self._ends = np.cumsum([block.records for block in self.blocks])
+        # Which blocks of each field have not been read yet.
+        self._unread = {
+            field.name: np.ones(len(self.blocks), bool) for field in self.fields
         }
+        names = [n for field in self.fields for n, _, _ in field.files]
+        # Texts, whose hashes Python keeps: `mapped` may look them up.
+        self._paths = {name: str(folder / name) for name in names}
+        self._positions = {name: i for i, name in enumerate(names)}
+        # Where each block begins in each file.
+        sizes = [[0] * len(names), *(block.sizes for block in self.blocks)]
+        self._starts = np.cumsum(sizes, axis=0, dtype=np.int64).T.tolist()
 
     @property
     def size(self) -> int:
@@ -78,41 +103,62 @@ class RecordReader:
 
         Returns:
             The values, shape `(n, ...)`; strings with dtype `object`.
+
+        Raises:
+            DamagedCacheError: If a byte of a block that is read for the first
+                time has changed.
         """
-        values = self._arrays[field.file]
-        if not field.is_text:
-            found: Array
-            found = values[rows] if columns is None else values[rows, columns]
-            return found
-        ends = self._arrays[field.ends_file]
-        starts = np.where(rows > 0, ends[rows - 1], 0)
-        spans = zip(starts, ends[rows], strict=True)
-        texts = [values[start:end].tobytes().decode() for start, end in spans]
-        return np.array(texts, dtype=object)
+        if field.name in self._unread:
+            self._check_blocks(field, rows)
+        content = self._mapped(self._paths[field.file])
+        if field.is_text:
+            return self._texts(field, content, rows)
+        values = content.view(field.dtype).reshape(self.count, *field.shape)
+        found: Array
+        found = values[rows] if columns is None else values[rows, columns]
+        return found
 
     def check_sums(self) -> None:
         """Compares every byte with the checksums of the log.
 
         Raises:
-            ValueError: If a byte has changed.
+            DamagedCacheError: If a byte has changed.
         """
-        for index, name in damaged_blocks(
-            self.folder, self.fields, self.blocks
-        ):
-            raise ValueError(
-                "`path` must hold a cache as it was written. Received: "
-                f"{str(self.folder / name)!r}, of which block {index} has "
-                "another checksum"
-            )
+        _refuse(find_damage(self.folder, self.fields, self.blocks))
+
+    def _texts(self, field: Field, values: Array, rows: Array) -> Array:
+        """Returns some strings of a field, whose bytes are given."""
+        ends = self._mapped(self._paths[field.ends_file]).view(np.int64)
+        starts = np.where(rows > 0, ends[rows - 1], 0)
+        spans = zip(starts, ends[rows], strict=True)
+        try:
+            texts = [values[a:b].tobytes().decode() for a, b in spans]
+        except UnicodeDecodeError as error:
+            raise DamagedCacheError.of(
+                self.folder / field.file, "which holds no UTF-8", REMEDY
+            ) from error
+        return np.array(texts, dtype=object)
+
+    def _check_blocks(self, field: Field, rows: Array) -> None:
+        """Compares the blocks of records that are read for the first time."""
+        unread = self._unread[field.name]
+        if field.is_text:  # a string begins where the one before it ends
+            rows = np.concatenate([rows, np.maximum(rows - 1, 0)])
+        blocks = np.unique(np.searchsorted(self._ends, rows, side="right"))
+        new = blocks[unread[blocks]].tolist()
+        for name, _, _ in field.files:
+            position, path = self._positions[name], self._paths[name]
+            content = self._mapped(path).data
+            starts = self._starts[position]
+            for index in new:
+                part = content[starts[index] : starts[index + 1]]
+                if not is_whole(part, self.blocks[index], position):
+                    _refuse(Damage(index, Path(path), block_fault(index)))
+        unread[new] = False
+        if not unread.any():
+            self._unread.pop(field.name, None)
 
 
-def _size(file: Path) -> int:
-    return file.stat().st_size if file.exists() else 0
-
-
-def _mapped(file: Path, dtype: str, shape: tuple[int, ...]) -> Array:
-    """Returns the values of a file, which is mapped into memory."""
-    if _size(file) == 0:  # an empty file cannot be mapped
-        return np.zeros((0, *shape), dtype)
-    flat = np.memmap(file, dtype, "r")
-    return np.asarray(flat).reshape(-1, *shape)  # (records, ...)
+def _refuse(damage: Damage | None) -> None:
+    if damage is not None:
+        raise DamagedCacheError.of(damage.file, damage.fault, REMEDY)

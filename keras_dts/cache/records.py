@@ -9,27 +9,31 @@ A store is a directory:
   last line that marks the end. The line is written after the block.
 
 If a writer is killed, at most one block is incomplete; the next writer removes
-it. A store holds no code. Every record can be read alone, by any number of
-processes at the same time.
+it. A store holds no code, and names no file but its own. Every record can be
+read alone, by any number of processes at the same time.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import zlib
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_dts.cache.fields import is_field_name
 from keras_dts.cache.structure import Array
-from keras_dts.utils import write_text
 
-# Raised with each change after which an older store means something else.
-FORMAT = 2
-HEADER = "header.json"
-LOG = "blocks.jsonl"
 _TEXT = "text"
+# All that a field may be. A dtype such as "object" would be code.
+_DTYPES = {
+    *("bool", "int8", "int16", "int32", "int64"),
+    *("uint8", "uint16", "uint32", "uint64"),
+    *("bfloat16", "float16", "float32", "float64"),
+    _TEXT,
+}
+_LARGEST = 2**40  # bytes of one record in a field
+_MAX_RANK = 32
 
 
 class Field(NamedTuple):
@@ -53,10 +57,20 @@ class Field(NamedTuple):
             name: The name of the field.
             values: The values of several records, shape `(n, ...)`, or
                 strings of dtype `object`, shape `(n,)`.
+
+        Raises:
+            ValueError: If a cache cannot hold the values.
         """
-        if values.dtype.kind == "O":
-            return cls(name, _TEXT, ())
-        return cls(name, values.dtype.name, tuple(values.shape[1:]))
+        is_text = values.dtype.kind == "O"
+        dtype = _TEXT if is_text else values.dtype.name
+        field = cls(name, dtype, tuple(values.shape[1:]))
+        if not field.is_allowed:
+            raise ValueError(
+                "`data` must hold numbers, booleans or one string for each "
+                f"example. Received: {name} of dtype {values.dtype} and shape "
+                f"{values.shape}"
+            )
+        return field
 
     @property
     def is_text(self) -> bool:
@@ -64,11 +78,32 @@ class Field(NamedTuple):
         return self.dtype == _TEXT
 
     @property
+    def is_allowed(self) -> bool:
+        """Whether a store may have the field, also one from a stranger."""
+        return (
+            isinstance(self.name, str)
+            and is_field_name(self.name)
+            and isinstance(self.dtype, str)
+            and self.dtype in _DTYPES
+            and len(self.shape) <= _MAX_RANK
+            and all(type(n) is int and 0 <= n < _LARGEST for n in self.shape)
+            and math.prod(self.shape) * 8 < _LARGEST
+            and not (self.is_text and self.shape)
+        )
+
+    @property
     def files(self) -> list[tuple[str, str, tuple[int, ...]]]:
         """The name of each file, and the dtype and shape of its entries."""
         if self.is_text:
             return [(self.ends_file, "int64", ()), (self.file, "uint8", ())]
         return [(self.file, self.dtype, self.shape)]
+
+    @property
+    def bytes_per_record(self) -> list[int | None]:
+        """The bytes of a record in each file; `None` if they differ."""
+        if self.is_text:
+            return [8, None]
+        return [np.dtype(self.dtype).itemsize * math.prod(self.shape)]
 
     @property
     def file(self) -> str:
@@ -79,98 +114,6 @@ class Field(NamedTuple):
     def ends_file(self) -> str:
         """The name of the file with the end of each string."""
         return f"{self.name}.ends"
-
-
-class Block(NamedTuple):
-    """One line of the log.
-
-    Attributes:
-        records: The number of records in the block; 0 marks the end.
-        source: The checksum of the inputs that the records were made from.
-        sizes: The number of bytes of the block in each file.
-        sums: The checksum of these bytes.
-    """
-
-    records: int
-    source: int
-    sizes: list[int]
-    sums: list[int]
-
-    @property
-    def line(self) -> bytes:
-        """The line of the log."""
-        return (json.dumps(self) + "\n").encode()
-
-
-END = Block(0, 0, [], [])
-
-
-def write_header(
-    folder: Path, metadata: dict[str, Any], fields: list[Field]
-) -> None:
-    """Writes the header of a store."""
-    header = {"format": FORMAT, "metadata": metadata, "fields": fields}
-    write_text(folder / HEADER, json.dumps(header, indent=1))
-
-
-def read_header(folder: Path) -> tuple[dict[str, Any], list[Field]]:
-    """Returns the metadata and the fields of a store.
-
-    Raises:
-        ValueError: If the store has another format.
-    """
-    header = json.loads((folder / HEADER).read_text())
-    # Format 1 kept its number in another place.
-    found = header.get("format", 1)
-    if found != FORMAT:
-        raise ValueError(
-            f"`path` must hold a cache of format {FORMAT}. Delete the old "
-            "cache and call `keras_dts.cache_teacher` again. Received: "
-            f"path={str(folder)!r} of format {found}"
-        )
-    fields = [Field(n, d, tuple(shape)) for n, d, shape in header["fields"]]
-    return header["metadata"], fields
-
-
-def logged_blocks(folder: Path) -> list[Block]:
-    """Returns the blocks of a store's log, without an incomplete last line."""
-    log = (folder / LOG).read_bytes() if (folder / LOG).exists() else b""
-    *lines, _ = log.split(b"\n")
-    return [Block(*json.loads(line)) for line in lines]
-
-
-def file_sizes(fields: list[Field], blocks: list[Block]) -> dict[str, int]:
-    """Returns the number of bytes that blocks take in each file, by name."""
-    names = [name for field in fields for name, _, _ in field.files]
-    return {
-        name: sum(block.sizes[i] for block in blocks if block != END)
-        for i, name in enumerate(names)
-    }
-
-
-def damaged_blocks(
-    folder: Path, fields: list[Field], blocks: list[Block]
-) -> list[tuple[int, str]]:
-    """Returns the blocks whose bytes are not those that were written.
-
-    Returns:
-        The index of the first damaged block of each damaged file, and the
-        name of the file, in the order of the indices.
-    """
-    damaged = []
-    for position, name in enumerate(file_sizes(fields, [])):
-        if not (folder / name).exists():
-            damaged.append((0, name))
-            continue
-        with (folder / name).open("rb") as file:
-            for index, block in enumerate(blocks):
-                if block == END:
-                    break
-                found = file.read(block.sizes[position])
-                if zlib.crc32(found) != block.sums[position]:
-                    damaged.append((index, name))
-                    break
-    return sorted(damaged)
 
 
 def checksum(values: Any, start: int = 0) -> int:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_dts.cache.checks import check_metadata
-from keras_dts.cache.reader import RecordReader
+from keras_dts.cache.errors import DamagedCacheError
+from keras_dts.cache.header import HEADER
+from keras_dts.cache.reader import RecordReader, map_bytes
 from keras_dts.cache.structure import Array
+
+# How many files of a cache are mapped at the same time: each takes one of the
+# files that a process may open, 256 on some machines.
+_MAPPED_FILES = 128
+_FOLDER = re.compile(r"([0-9]{5})-of-([0-9]{5})")
 
 
 class ShardedReader:
@@ -19,8 +29,9 @@ class ShardedReader:
         shard: `None`, or the shard to read, as `(index, count)`.
 
     Raises:
-        ValueError: If a shard is missing, is incomplete, has other metadata,
-            or a file of it has changed.
+        DamagedCacheError: If a file of a shard is not as it was written.
+        ValueError: If a shard is missing, is incomplete or has other
+            metadata.
     """
 
     def __init__(self, path: Path, shard: tuple[int, int] | None) -> None:
@@ -28,11 +39,19 @@ class ShardedReader:
         if shard is None:
             folders = shard_folders(path) or folders
             _check_all_there(path, folders)
-        self._readers = [RecordReader(folder) for folder in folders]
-        self.metadata = self._readers[0].metadata
+        mapped = functools.lru_cache(maxsize=_MAPPED_FILES)(map_bytes)
+        self._readers = [RecordReader(folder, mapped) for folder in folders]
+        first = self._readers[0]
+        self.metadata = first.metadata
         for reader in self._readers[1:]:
             check_metadata(reader.folder, reader.metadata, self.metadata)
-        self.fields = {field.name: field for field in self._readers[0].fields}
+            if reader.fields != first.fields:
+                raise DamagedCacheError.of(
+                    reader.folder / HEADER,
+                    f"with other fields than {str(first.folder)!r}",
+                    "Delete the folder of the part that is wrong.",
+                )
+        self.fields = {field.name: field for field in first.fields}
         # The index of each shard's first record, and the number of records.
         counts = [reader.count for reader in self._readers]
         self._starts = np.cumsum([0, *counts])
@@ -90,7 +109,7 @@ class ShardedReader:
         """Compares every byte with the checksums of the logs.
 
         Raises:
-            ValueError: If a byte has changed.
+            DamagedCacheError: If a byte has changed.
         """
         for reader in self._readers:
             reader.check_sums()
@@ -109,16 +128,54 @@ def shard_folder(path: Path, shard: tuple[int, int] | None) -> Path:
 
 def shard_folders(path: Path) -> list[Path]:
     """Returns the directories of the shards of a cache, in their order."""
-    return sorted(path.glob("?????-of-?????"))
+    folders = path.glob("?????-of-?????")
+    return sorted(f for f in folders if _FOLDER.fullmatch(f.name))
+
+
+def check_shard(path: Path, shard: Any) -> None:
+    """Checks the part of a cache that is to be written.
+
+    Args:
+        path: The directory of the cache.
+        shard: `None`, or the part, as `(index, count)`.
+
+    Raises:
+        ValueError: If this is no part, or `path` has those of another number
+            of parts.
+    """
+    if shard is None:
+        return
+    is_pair = isinstance(shard, (tuple, list)) and len(shard) == 2
+    if (
+        not is_pair
+        or not all(type(number) is int for number in shard)
+        or not 0 <= shard[0] < shard[1] < 10**5
+    ):
+        raise ValueError(
+            "`shard` must be `None` or `(index, count)`, whole numbers with "
+            f"0 <= index < count < 100000. Received: shard={shard!r}"
+        )
+    others = {int(f.name[-5:]) for f in shard_folders(path)} - {shard[1]}
+    if others:
+        raise ValueError(
+            f"`shard` must be one of the {min(others)} parts that `path` has. "
+            f"Received: shard={shard!r}, for path={str(path)!r}"
+        )
 
 
 def _check_all_there(path: Path, folders: list[Path]) -> None:
     count = int(folders[0].name[-5:])
     wanted = [shard_folder(path, (index, count)) for index in range(count)]
     if folders != wanted:
-        missing = sorted({f.name for f in wanted} - {f.name for f in folders})
+        found = [folder.name for folder in folders]
+        missing = sorted({folder.name for folder in wanted} - set(found))
         raise ValueError(
             f"`path` must hold all {count} shards of a cache, and no other. "
-            f"Received: path={str(path)!r}, which has "
-            f"{[f.name for f in folders]} and lacks {missing}"
+            f"Received: path={str(path)!r}, which has {_shortened(found)} and "
+            f"lacks {_shortened(missing)}"
         )
+
+
+def _shortened(names: list[str], most: int = 5) -> str:
+    more = len(names) - most
+    return f"{names[:most]}" + (f" and {more} more" if more > 0 else "")

@@ -42,6 +42,11 @@ class ArraySource:
             )
         (total,) = lengths
         index, count = shard or (0, 1)
+        if count > total:
+            raise ValueError(
+                "`shard` must leave at least one example to each part. "
+                f"Received: shard={shard!r} of {total} examples"
+            )
         self.start = index * total // count
         self.count = (index + 1) * total // count - self.start
         self._arrays = map_leaves(
@@ -88,7 +93,8 @@ class BatchSource:
     def __init__(self, data: Any) -> None:
         self._data = data
         indexed = isinstance(data, keras.utils.PyDataset)
-        if not indexed and not hasattr(data, "__iter__"):
+        batches = hasattr(data, "__iter__")
+        if not indexed and (not batches or isinstance(data, (str, bytes))):
             raise ValueError(
                 "`data` must be arrays, or yield batches. "
                 f"Received: {data!r} of type {type(data).__name__}"
@@ -130,10 +136,22 @@ def to_source(data: Any, shard: tuple[int, int] | None) -> Source:
     """
     if isinstance(data, (ArraySource, BatchSource)):
         return data
+    if isinstance(data, list) and data and _is_batch(data[0]):
+        raise ValueError(
+            "`data` must be arrays, or yield batches, as `iter(batches)` does. "
+            f"Received: a list that holds a {type(data[0]).__name__} of arrays"
+        )
     in_memory = isinstance(data, (tuple, list, dict)) or (
         hasattr(data, "shape") and hasattr(data, "__getitem__")
     )
     return ArraySource(data, shard) if in_memory else BatchSource(data)
+
+
+def _is_batch(value: Any) -> bool:
+    """Returns whether a value is a tuple or a dictionary of arrays."""
+    return isinstance(value, (tuple, dict)) and any(
+        hasattr(leaf, "shape") for leaf in keras.tree.flatten(value)
+    )
 
 
 def _unpacked(data: Any) -> tuple[Any, Any, Any]:
@@ -160,10 +178,15 @@ def _to_arrays(data: Any) -> Any:
 
 
 def _standardized(array: Array) -> Array:
-    """Decodes strings, and casts float64 to Keras's `floatx`."""
+    """Decodes strings, and casts float64 to Keras's `floatx`.
+
+    Numbers get the byte order of the machine.
+    """
     if array.dtype.kind == "O":
         texts = [t.decode() if isinstance(t, bytes) else t for t in array]
         return np.array(texts, dtype=object)
     if array.dtype == np.float64:
         return array.astype(keras.config.floatx())
+    if not array.dtype.isnative:
+        return array.astype(array.dtype.newbyteorder("="))
     return array

@@ -56,6 +56,26 @@ def rebuild(description: Any, arrays: Iterator[Array]) -> Any:
     return None if description is None else next(arrays)
 
 
+def count_leaves(description: Any) -> int:
+    """Returns the number of arrays of a structure that `describe` described.
+
+    Raises:
+        ValueError: If this is no description.
+        TypeError: If this is no description.
+    """
+    if description is None or description == "array":
+        return int(description is not None)
+    ((kind, parts),) = description.items()
+    if kind == "dict":
+        keys = [key for key, _ in parts]
+        if keys != sorted(set(keys)):
+            raise ValueError("keys are not sorted")
+        return sum(count_leaves(part) for _, part in parts)
+    if kind not in ("tuple", "list"):
+        raise ValueError(kind)
+    return sum(count_leaves(part) for part in parts)
+
+
 def stack(values: tuple[Array, ...]) -> Array:
     """Stacks arrays of one example each; strings become objects."""
     if values[0].dtype.kind in "UO":

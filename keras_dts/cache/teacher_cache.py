@@ -13,6 +13,7 @@ import numpy as np
 from keras_dts.cache.checks import (
     check_metadata,
     check_teacher,
+    checked_rows,
     teacher_name,
 )
 from keras_dts.cache.dataset import CachedBatches
@@ -44,9 +45,12 @@ class TeacherCache:
             `(index, count)`.
 
     Raises:
+        DamagedCacheError: If a file of the cache is not as it was written; it
+            is in `keras_dts.cache`.
         ValueError: If `path` holds no complete cache or a cache of another
-            format, a file of the cache has changed, or `data` are not the
-            data of the cache.
+            format, or `data` are not the data of the cache. Of arrays at most
+            64 blocks are compared, of batches the first one: `compared` says
+            how many, and `verify` compares all.
 
     Example:
     >>> import keras
@@ -79,6 +83,21 @@ class TeacherCache:
         views = Views(augment, self.metadata["seed"], self.metadata["views"])
         self._examples = Examples(self.path, self._records, views, shard, data)
 
+    def __repr__(self) -> str:
+        """Returns what the cache is, and what opening it compared."""
+        return (
+            f"TeacherCache({str(self.path)!r}, {len(self)} examples, compared "
+            f"with data: {self.compared})"
+        )
+
+    @property
+    def compared(self) -> str:
+        """What opening the cache compared with `data`.
+
+        A number of blocks: of each their inputs, labels and weights.
+        """
+        return self._examples.compared
+
     def __len__(self) -> int:
         """Returns the number of examples."""
         return self._records.count
@@ -99,7 +118,8 @@ class TeacherCache:
         """Returns a batch of examples, as a `Distiller` takes it.
 
         Args:
-            rows: The indices of the examples, integers, shape `(n,)`.
+            rows: The indices of the examples, whole numbers from 0, shape
+                `(n,)`.
             epoch: The epoch, counted from 0, which selects the view of each
                 example.
 
@@ -107,8 +127,16 @@ class TeacherCache:
             `(x,)`, `(x, y)` or `(x, y, sample_weight)`, where `x` is a
             `CachedBatch` with the inputs, the teacher's outputs (as logits,
             and top-k outputs as log probabilities) and features.
+
+        Raises:
+            DamagedCacheError: If a byte of a block that is read for the first
+                time has changed.
+            ValueError: If a row is no index of an example.
         """
-        rows = np.asarray(rows, dtype=np.int64)
+        return self._take(checked_rows(rows, len(self)), epoch)
+
+    def _take(self, rows: Array, epoch: int) -> tuple[Any, ...]:
+        """Returns a batch of examples, of which all are there."""
         numbers = (epoch + rows) % self.metadata["views"]
 
         def read(name: str) -> Array:
@@ -147,7 +175,7 @@ class TeacherCache:
             epoch: The epoch, counted from 0.
         """
         return CachedBatches(
-            self.take, len(self), batch_size, shuffle=shuffle, epoch=epoch
+            self._take, len(self), batch_size, shuffle=shuffle, epoch=epoch
         )
 
     def verify(
@@ -158,11 +186,14 @@ class TeacherCache:
         *,
         teacher_inputs: Callable[[Any], Any] | None = None,
     ) -> float:
-        """Checks every byte, and compares some outputs with the teacher's.
+        """Checks every byte and the data, and some outputs of the teacher.
 
         Args:
             teacher: The teacher.
-            data: `None`, or data that must be those of the cache.
+            data: Data that must be those of the cache: all their inputs,
+                labels and weights are compared. Defaults to the arrays that
+                the cache was opened with. Batches that change each time
+                cannot be compared.
             samples: The number of examples, drawn at random, for which the
                 teacher runs.
             teacher_inputs: The function that the cache was made with.
@@ -176,8 +207,10 @@ class TeacherCache:
                 a file has changed, or an output differs.
         """
         self.check_teacher(teacher)
-        if data is not None:
-            self._examples.check(data)
+        if data is None:
+            self._examples.check_again()
+        else:
+            self._examples.check(data, whole=True)
         self._records.check_sums()
         predictor = TeacherPredictor.from_metadata(
             self.metadata, teacher, teacher_inputs

@@ -9,7 +9,7 @@ from keras_dts.utils.checks import (
 )
 from keras_dts.utils.data_adapter import DataAdapter
 from keras_dts.utils.dtypes import loss_dtype, to_loss_dtype
-from keras_dts.utils.files import replaced, write_text
+from keras_dts.utils.files import replaced, sync_folder, write_text
 from keras_dts.utils.fingerprint import fingerprint
 from keras_dts.utils.keras_losses import is_keras_loss, unreduced
 from keras_dts.utils.optional import require, require_matplotlib
@@ -51,6 +51,7 @@ __all__ = [
     "serialize",
     "show",
     "static_shape",
+    "sync_folder",
     "to_loss_dtype",
     "unreduced",
     "versions",

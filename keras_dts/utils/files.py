@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,28 @@ def replaced(path: Path) -> Iterator[Path]:
     Nobody finds half of a file at `path`: not a reader, and not who comes after
     a process that was killed. A link is followed.
     """
-    path = path.resolve()
+    with _beside(path.resolve()) as part:
+        yield part
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file in one step, so that no reader finds half of it.
+
+    Nor does one after a power cut: the disk has the file before it replaces
+    the one that was there. A link is replaced, and not followed.
+    """
+    with _beside(path) as part, part.open("x", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
     part = path.with_name(f"part.{path.name}")
+    # Made anew, so that a link in its place is not followed.
+    part.unlink(missing_ok=True)
     try:
         yield part
         part.replace(path)
@@ -23,7 +44,12 @@ def replaced(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file in one step, so that no reader finds half of it."""
-    with replaced(path) as part:
-        part.write_text(text, encoding="utf-8")
+def sync_folder(folder: Path) -> None:
+    """Waits until the disk has the names of a folder's files."""
+    if os.name == "nt":  # which opens no folders
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -70,7 +70,7 @@ def test_an_existing_cache_does_not_run_the_teacher(tmp_path, monkeypatch):
     sizes = []
     predict = TeacherPredictor.predict
 
-    def stop(self, x):
+    def stop(self, x, start=0):
         if len(sizes) == 3:
             raise KeyboardInterrupt
         sizes.append(len(x))

@@ -213,23 +213,28 @@ def test_losses_may_read_outputs_with_few_classes(tmp_path):
 # Caches of another format.
 
 
-def test_a_cache_of_format_1_is_refused(tmp_path):
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_cache_of_an_older_format_is_refused(tmp_path, number):
     teacher = mlp(16, 5, seed=1)
     keras_dts.cache_teacher(teacher, (X, Y), tmp_path, verbose=False)
     (file,) = tmp_path.rglob("header.json")
     header = json.loads(file.read_text())
+    del header["checksum"]
     old = {
-        "about": {"format": 1, **header["metadata"]},
-        "fields": header["fields"],
+        1: {
+            "about": {"format": 1, **header["metadata"]},
+            "fields": header["fields"],
+        },
+        2: header | {"format": 2},
     }
-    file.write_text(json.dumps(old))
+    file.write_text(json.dumps(old[number]))
     for read in (
         lambda: keras_dts.TeacherCache(tmp_path, (X, Y)),
         lambda: keras_dts.cache_teacher(
             teacher, (X, Y), tmp_path, verbose=False
         ),
     ):
-        with pytest.raises(ValueError, match=r"`path` .* format 2") as error:
+        with pytest.raises(ValueError, match=r"`path` .* format 3") as error:
             read()
-        assert "of format 1" in str(error.value)
+        assert f"of format {number}" in str(error.value)
         assert "call `keras_dts.cache_teacher` again" in str(error.value)
