@@ -27,6 +27,8 @@ import keras_dts
 
 TEMPERATURE = 4.0
 STUDENT_LOSS_WEIGHT = 0.1
+# More than there are rounds.
+EPOCHS = 1_000
 
 ALONE = "student alone"
 TEACHER = "teacher forward"
@@ -239,7 +241,8 @@ def contenders(task: Task, steps: int) -> dict[str, Callable[[], Run]]:
         ALONE: lambda: timing.fit_step(compiled(task.pair()[1], task), data),
         TEACHER: lambda: timing.forward(task.pair()[0], data),
         CONSTANT: fit(ours, kd(TEMPERATURE)),
-        DTS: fit(ours, kd(), callbacks=lambda: [keras_dts.DTS()]),
+        # Each round is one more epoch of one training.
+        DTS: fit(ours, kd(), callbacks=lambda: [keras_dts.DTS(epochs=EPOCHS)]),
         CORE: fit(core, logits),
         FEATURE: fit(ours, kd(TEMPERATURE), feature),
         CORE_FEATURE: fit(core, logits, feature),
