@@ -69,12 +69,15 @@ def read_output(
         ValueError: If shapes do not fit each other, or the output is no
             distribution.
     """
+    if targets.labels is not None:  # NumPy's, in `train_on_batch`
+        labels = ops.convert_to_tensor(targets.labels)
+        targets = targets._replace(labels=labels)
     kinds = spec.kinds_with(targets.loss)
     if classes is None:
         spec.check_shapes(*outputs)
     else:  # log probabilities, whatever the teacher returns
         kinds = (OutputKind(source="told"), kinds[1])
-    labels, weights, label_fault = _read_targets(
+    read, weights, label_fault = _read_targets(
         targets, outputs[1], independent=kinds[1].independent
     )
     teacher, student = (
@@ -87,7 +90,7 @@ def read_output(
     pair = LogitPair(
         teacher,
         student,
-        None if labels is None else labels.labels,
+        None if read is None else read.labels,
         weights,
         spec.index,
         spec.same_tokens is not False,
@@ -104,8 +107,8 @@ def read_output(
     flags.append(fast.any_(fast.stack(wrong)) if wrong else none)
     faults = ops.cast(fast.stack(flags), loss_dtype())
     safe = targets.labels
-    if labels is not None and labels.bad is not None:
-        safe = restore_labels(labels.labels, safe, labels.ignored)
+    if read is not None and read.bad is not None:
+        safe = restore_labels(read.labels, safe, read.ignored)
     return ReadOutput(pair, faults, safe)
 
 
@@ -124,12 +127,10 @@ def _read_targets(
         weights = weights[..., None] * fast.ones_like(student)
     if targets.labels is None:
         return None, weights, None
-    # NumPy's, in `train_on_batch`.
-    labels = ops.convert_to_tensor(targets.labels)
     if independent:
-        return read_label_rows(labels, student), weights, None
+        return read_label_rows(targets.labels, student), weights, None
     ignore = getattr(targets.loss, "ignore_class", None)
-    safe = read_labels(labels, student, ignore)
+    safe = read_labels(targets.labels, student, ignore)
     if safe.ignored is not None:
         named = ops.cast(ops.logical_not(safe.ignored), loss_dtype())
         weights = named if weights is None else weights * named
