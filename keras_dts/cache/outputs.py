@@ -39,8 +39,7 @@ class OutputCodec:
         from_logits: bool | str,
         top_k: int | None = None,
     ) -> None:
-        if from_logits == "auto":
-            find_output_kinds(teacher)
+        find_output_kinds(teacher, from_logits)
         self._teacher = teacher
         self._from_logits = from_logits
         self._top_k = top_k

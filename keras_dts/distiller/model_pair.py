@@ -125,8 +125,8 @@ class ModelPair:
             Whether that was possible.
         """
         for model, said in zip(self._models, self.from_logits, strict=True):
-            if said == "auto" and self._terms.reads_logits and model.built:
-                find_output_kinds(model)
+            if self._terms.reads_logits and model.built:
+                find_output_kinds(model, said)
         inputs = [known_input(model) for model in self._models if model.built]
         if len(inputs) < 2 or None in inputs:
             return False

@@ -27,7 +27,7 @@ from keras_dts.logits import (
 )
 from keras_dts.temperatures import Temperature, Temperatures
 from keras_dts.types import HiddenStates, TeacherOutputs, Tensor
-from keras_dts.utils import Schedule, Untracked, loss_dtype
+from keras_dts.utils import Schedule, Untracked, add_step_counter, loss_dtype
 
 
 class StepLosses(NamedTuple):
@@ -79,11 +79,11 @@ class Objective(keras.layers.Layer):
             self._tracked = temperature
         self._student_loss = student_loss
         self._weights = weights
-        self._has_schedules = any(
+        self._entry_weights = EntryWeights(name="entry_weights")
+        has_schedules = any(
             isinstance(weight, Schedule) for weight in (weights[0], *weights[1])
         )
-        self._entry_weights = EntryWeights(name="entry_weights")
-        self.step = self._add_step() if self._has_schedules else None
+        self.step = add_step_counter(self) if has_schedules else None
         # How many steps had each of the faults.
         self.faults = self.add_weight(
             name="faults",
@@ -94,17 +94,6 @@ class Objective(keras.layers.Layer):
             aggregation="mean",
         )
         self.built = True
-
-    def _add_step(self) -> Any:
-        """Adds the number of steps so far, which schedules depend on."""
-        return self.add_weight(
-            name="step",
-            shape=(),
-            dtype="int32",
-            initializer="zeros",
-            trainable=False,
-            aggregation="only_first_replica",
-        )
 
     @property
     def logged_names(self) -> list[str]:

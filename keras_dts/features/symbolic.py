@@ -8,17 +8,13 @@ from typing import Any
 import keras
 
 from keras_dts.text import is_task
+from keras_dts.utils import symbolic_input
 
 
 def known_input(model: keras.Model) -> Any:
     """Returns a model's symbolic input, or `None` if it has none."""
-    inputs = getattr(model, "inputs", None)
-    if not inputs:
-        return None
-    # A `Sequential` that was never called has `inputs`, but no `input`.
-    one = isinstance(model, keras.Sequential)
-    known = inputs[0] if one else model.input
-    if not is_task(model):
+    known = symbolic_input(model)
+    if known is None or not is_task(model):
         return known
     return keras.tree.map_structure(_of_some_length, known)
 

@@ -18,7 +18,6 @@ from keras_dts.logits.kinds import (
     OutputKind,
     find_output_kinds,
     gives_logits,
-    output_kind,
 )
 from keras_dts.logits.labels import read_labels
 from keras_dts.logits.ops import (
@@ -66,7 +65,6 @@ __all__ = [
     "gives_logits",
     "kl",
     "mix",
-    "output_kind",
     "output_specs",
     "pair_outputs",
     "read_labels",

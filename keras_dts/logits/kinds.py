@@ -16,7 +16,7 @@ from keras import ops
 
 from keras_dts.backend import fast
 from keras_dts.types import Tensor
-from keras_dts.utils import to_loss_dtype
+from keras_dts.utils import symbolic_input, to_loss_dtype
 
 # Rows of the numbers of chance. The later ones are larger, so that logits
 # leave what probabilities cannot.
@@ -26,7 +26,10 @@ _LENGTH = 8
 # How far the sum of a row of probabilities may be from 1, in half precision.
 TOLERANCE = 1e-2
 
-_FOUND: weakref.WeakKeyDictionary[keras.Model, tuple[OutputKind, ...]]
+# What was found out, by model.
+_FOUND: weakref.WeakKeyDictionary[keras.Model, tuple[OutputKind, ...]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 class OutputKind(NamedTuple):
@@ -89,18 +92,23 @@ def gives_logits(model: keras.Model, index: int, said: bool | str) -> bool:
     return kind.is_logits
 
 
-def find_output_kinds(model: keras.Model) -> None:
+def find_output_kinds(model: keras.Model, said: bool | str) -> None:
     """Finds out what the outputs are that a model's layers do not tell.
 
-    `output_kind` knows it from then on. It runs the model, which must not
-    happen inside a compiled function.
+    `output_kind` knows it from then on. It runs the model, once, which must
+    not happen inside a compiled function.
 
     Args:
         model: A Keras model. Nothing is found for one that does not say which
             inputs it takes.
+        said: What the user says. Only with `"auto"` there is something to
+            find out.
     """
-    outputs = getattr(model, "outputs", None)
-    if not outputs or all(_told(model, i) for i in range(len(outputs))):
+    outputs = getattr(model, "outputs", None) or ()
+    unknown = (
+        output_kind(model, i).source == "guessed" for i in range(len(outputs))
+    )
+    if said != "auto" or not any(unknown):
         return
     try:
         answers = model(_numbers_of_chance(model), training=False)
@@ -186,9 +194,7 @@ def _numbers_of_chance(model: keras.Model) -> Any:
         scales = 4.0 ** np.arange(_ROWS).reshape(-1, *(1 for _ in sizes))
         return (rng.normal(size=shape) * scales).astype("float32")
 
-    sequential = isinstance(model, keras.Sequential)
-    inputs = model.inputs[0] if sequential else model.input
-    return keras.tree.map_structure(numbers, inputs)
+    return keras.tree.map_structure(numbers, symbolic_input(model))
 
 
 def _kind_of(answers: np.ndarray) -> OutputKind:
@@ -205,6 +211,3 @@ def _kind_of(answers: np.ndarray) -> OutputKind:
         return OutputKind()
     # A single unit whose answer is always the same may be either.
     return OutputKind(bool(lowest == highest), source="told")
-
-
-_FOUND = weakref.WeakKeyDictionary()

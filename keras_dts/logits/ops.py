@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
+from keras_dts.backend import class_log_probs
 from keras_dts.types import Tensor
 
 
@@ -30,11 +31,9 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     Returns:
         One value for each example or token, in nats, shape `(batch, ...)`.
     """
-    log_probs = ops.log_softmax(logits, axis=-1)
-    if len(labels.shape) == len(logits.shape):
-        return -ops.sum(labels * log_probs, axis=-1)
-    index = ops.expand_dims(labels, axis=-1)  # (batch, ..., 1)
-    return -ops.squeeze(ops.take_along_axis(log_probs, index, axis=-1), axis=-1)
+    if len(labels.shape) < len(logits.shape):
+        return -class_log_probs(logits, labels)
+    return -ops.sum(labels * ops.log_softmax(logits, axis=-1), axis=-1)
 
 
 def standard_deviation(logits: Tensor) -> Tensor:

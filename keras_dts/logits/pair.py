@@ -6,7 +6,6 @@ import dataclasses
 
 from keras import ops
 
-from keras_dts.backend import class_log_probs
 from keras_dts.logits.convert import to_logits
 from keras_dts.logits.labels import to_labels
 from keras_dts.logits.ops import cross_entropy
@@ -149,10 +148,6 @@ class LogitPair:
         student = ops.stop_gradient(self.student)
         if self.labels is None or not self.same_classes:
             return ops.zeros_like(student[..., 0])
-        if not self.has_class_indices:
-            return cross_entropy(student, self.labels) - cross_entropy(
-                self.teacher, self.labels
-            )
-        return class_log_probs(self.teacher, self.labels) - class_log_probs(
-            student, self.labels
+        return cross_entropy(student, self.labels) - cross_entropy(
+            self.teacher, self.labels
         )

@@ -43,7 +43,7 @@ def logits_of(
             f"classes). Received: {model.name!r}, with outputs of shapes "
             f"{shapes}"
         )
-    find_output_kinds(model)
+    find_output_kinds(model, from_logits)
     is_logits = gives_logits(model, 0, from_logits)
     logits = to_logits(outputs[0], from_logits=is_logits)
     return np.asarray(ops.convert_to_numpy(logits), "float64")

@@ -14,7 +14,7 @@ from keras_dts.temperatures.base import (
     TemperatureFunction,
     constant,
 )
-from keras_dts.utils import Schedule
+from keras_dts.utils import Schedule, add_step_counter
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -55,14 +55,7 @@ class ScheduledTemperature(Temperature):
                 f"Received: schedule={schedule!r}"
             )
         self.schedule = schedule
-        self.step = self.add_weight(
-            name="step",
-            shape=(),
-            dtype="int32",
-            initializer="zeros",
-            trainable=False,
-            aggregation="only_first_replica",
-        )
+        self.step = add_step_counter(self)
 
     def snapshot(self, batch: BatchLogits) -> TemperatureFunction:
         """Returns a function that gives every output the schedule's value."""

@@ -12,6 +12,7 @@ from keras_dts.utils.dtypes import loss_dtype, to_loss_dtype
 from keras_dts.utils.files import replaced, sync_folder, write_text
 from keras_dts.utils.fingerprint import fingerprint
 from keras_dts.utils.keras_losses import is_keras_loss, unreduced
+from keras_dts.utils.models import add_step_counter, symbolic_input
 from keras_dts.utils.optional import require, require_matplotlib
 from keras_dts.utils.progress import EpochBar, print_now
 from keras_dts.utils.serialization import deserialize, serialize
@@ -31,6 +32,7 @@ __all__ = [
     "Schedule",
     "Untracked",
     "__version__",
+    "add_step_counter",
     "check_choice",
     "check_count",
     "check_number",
@@ -51,6 +53,7 @@ __all__ = [
     "serialize",
     "show",
     "static_shape",
+    "symbolic_input",
     "sync_folder",
     "to_loss_dtype",
     "unreduced",

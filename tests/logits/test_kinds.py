@@ -11,9 +11,8 @@ from keras_dts.logits import (
     OutputKind,
     find_output_kinds,
     gives_logits,
-    output_kind,
 )
-from keras_dts.logits.kinds import contradicts
+from keras_dts.logits.kinds import contradicts, output_kind
 
 
 def model_of(make, classes=3):
@@ -62,7 +61,7 @@ LOGITS = {
 )
 def test_what_no_layer_tells_is_found_by_numbers_of_chance(make, is_logits):
     model = model_of(make)
-    find_output_kinds(model)
+    find_output_kinds(model, "auto")
     kind = output_kind(model, 0)
     assert (kind.is_logits, kind.source) == (
         is_logits,
@@ -92,18 +91,39 @@ def test_the_last_layer_of_a_model_tells(activation, classes, logits):
     assert gives_logits(model, 0, False) is False
 
 
+class Noted(keras.layers.Layer):
+    """Notes each call."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def call(self, x):
+        self.calls.append(x.shape)
+        return x
+
+
+def noted(last):
+    """Returns a model, and the calls of one of its layers since it was made."""
+    layer = Noted()
+    model = model_of(lambda h, c: last(layer(h), c))
+    layer.calls.clear()
+    return model, layer.calls
+
+
 def test_a_model_whose_layers_tell_is_not_run():
-    calls = []
-
-    class Noted(keras.layers.Layer):
-        def call(self, x):
-            calls.append(x)
-            return x
-
-    model = model_of(lambda h, c: soft(Noted()(h), c))
-    calls.clear()
-    find_output_kinds(model)
+    model, calls = noted(soft)
+    find_output_kinds(model, "auto")
     assert not calls
+
+
+def test_another_model_is_run_once_and_where_nobody_says():
+    model, calls = noted(PROBABILITIES["reshape"])
+    find_output_kinds(model, False)
+    assert not calls
+    for _ in range(2):
+        find_output_kinds(model, "auto")
+    assert len(calls) == 1
 
 
 def test_each_output_of_a_model_is_recognised_alone():

@@ -1,0 +1,32 @@
+"""What is asked of models and layers in several places."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+def add_step_counter(layer: keras.layers.Layer) -> Any:
+    """Adds the number of training steps so far to a layer, which saves it.
+
+    Returns:
+        The variable, an int32 scalar, 0 at first.
+    """
+    return layer.add_weight(
+        name="step",
+        shape=(),
+        dtype="int32",
+        initializer="zeros",
+        trainable=False,
+        aggregation="only_first_replica",
+    )
+
+
+def symbolic_input(model: keras.Model) -> Any:
+    """Returns a model's symbolic input, or `None` if it has none."""
+    inputs = getattr(model, "inputs", None)
+    if not inputs:
+        return None
+    # A `Sequential` that was never called has `inputs`, but no `input`.
+    return inputs[0] if isinstance(model, keras.Sequential) else model.input
