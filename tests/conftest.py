@@ -51,7 +51,7 @@ ONE_BACKEND = {
     "tests/data": "torch",
     "tests/experiments": "torch",
     "tests/plots": "torch",
-    "tests/text/test_text_errors.py": "torch",
+    "tests/hub/test_text_errors.py": "torch",
     "tests/utils": "torch",
 }
 # Files and folders whose tests share what takes long to make, or write files

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dts.cache.dataset import CachedBatches, to_tf_dataset
+from keras_dts.cache.dataset import CachedBatches
 from keras_dts.cache.teacher_cache import TeacherCache
 from keras_dts.utils import check_count
 
@@ -67,10 +67,7 @@ class CacheAdapter:
             shuffle=training and options.get("shuffle", True),
             epoch=options.get("initial_epoch", 0),
         )
-        # The input pipeline has to tokenize strings.
-        options["x"] = (
-            to_tf_dataset(batches) if cache.holds_strings else batches
-        )
+        options["x"] = batches
         if training:
             _warn_of_augmentation(self._student)
             options["shuffle"] = False

@@ -14,7 +14,7 @@ from keras_dts.cache.structure import (
     leaves,
     map_leaves,
 )
-from keras_dts.text import as_array, check_strings
+from keras_dts.hub import as_array, check_strings
 
 
 class ArraySource:

@@ -12,7 +12,7 @@ from keras_dts.distiller.objective import Objective
 from keras_dts.distiller.steps import Steps
 from keras_dts.distiller.student_loss import StudentLoss
 from keras_dts.distiller.terms import Terms
-from keras_dts.text import RawTextAdapter
+from keras_dts.hub import RawInputAdapter
 
 
 class Parts(NamedTuple):
@@ -61,6 +61,6 @@ def compose(
     logs = StepLogs(objective.logged_names)
     steps = Steps(models, objective, student_loss, logs, distiller)
     cache = CacheAdapter(distiller.student, distiller.check_cache)
-    text = RawTextAdapter(*pair, *inputs)
-    fit_data = FitData((cache, text), lambda: distiller.evaluates_teacher)
+    raw = RawInputAdapter(*pair, *inputs)
+    fit_data = FitData((cache, raw), lambda: distiller.evaluates_teacher)
     return Parts(models, objective, logs, steps, fit_data)

@@ -25,13 +25,13 @@ from keras_dts.distiller.epochs import add_callbacks
 from keras_dts.distiller.faults import FaultGuard, clear_faults, raise_faults
 from keras_dts.distiller.fit_data import FitData, converted
 from keras_dts.distiller.logs import DistillationMetrics
+from keras_dts.hub import is_causal
 from keras_dts.temperatures import (
     DEFAULT_TEMPERATURE,
     Temperature,
     Temperatures,
     to_policy,
 )
-from keras_dts.text import is_causal
 from keras_dts.types import TaughtLabels, Tensor
 from keras_dts.utils import Schedule, Untracked, check_weight
 

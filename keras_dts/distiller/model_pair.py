@@ -11,10 +11,10 @@ import keras
 from keras_dts.chunking import ChunkPlan
 from keras_dts.distiller.terms import LossUse, Terms
 from keras_dts.features import FeatureExtractor, SymbolicCall, known_input
+from keras_dts.hub import same_tokens, tokens_unknown
 from keras_dts.logits import OutputSpec, find_output_kinds, output_specs
 from keras_dts.temperatures import Temperature
-from keras_dts.text import same_tokens, tokens_unknown
-from keras_dts.types import ModelOutputs, TokenizedInputs
+from keras_dts.types import ModelOutputs, PreprocessedInputs
 
 
 class ModelPair:
@@ -75,13 +75,13 @@ class ModelPair:
 
     def teacher_input(self, x: Any) -> Any:
         """Returns the teacher's input for a batch's `x`."""
-        if isinstance(x, TokenizedInputs):
+        if isinstance(x, PreprocessedInputs):
             return x.teacher
         return x if self._teacher_inputs is None else self._teacher_inputs(x)
 
     def student_input(self, x: Any) -> Any:
         """Returns the student's input for a batch's `x`."""
-        if isinstance(x, TokenizedInputs):
+        if isinstance(x, PreprocessedInputs):
             return x.student
         return x if self._student_inputs is None else self._student_inputs(x)
 
