@@ -43,6 +43,7 @@ ONE_BACKEND = {
     "tests/attacks": "torch",
     "tests/cache/test_checks.py": "torch",
     "tests/cache/test_damage.py": "torch",
+    "tests/cache/test_endless.py": "torch",
     "tests/cache/test_fields.py": "torch",
     "tests/cache/test_hostile.py": "torch",
     "tests/cache/test_lock.py": "torch",

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_dts.distiller.logs import reads_labels, results_of
 from keras_dts.distiller.model_pair import ModelPair
 from keras_dts.distiller.objective import Objective
 from keras_dts.distiller.steps import labels_of
@@ -141,23 +142,19 @@ class TeacherStudentModel(keras.Model, abc.ABC):
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
-        """Returns the logs; metrics that need labels wait for labels."""
+        """Returns the logs; metrics of labels only where there are labels."""
         outputs = y_pred.outputs if isinstance(y_pred, ModelOutputs) else y_pred
         labels = labels_of(y)
-        if labels is None or isinstance(outputs, HiddenStates):
+        if labels is None:
+            return results_of(m for m in self.metrics if not reads_labels(m))
+        if isinstance(outputs, HiddenStates):
             return self.get_metrics_result()
         return super().compute_metrics(x, labels, outputs, sample_weight)
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Returns the logs of the metrics that have seen something."""
-        logs: dict[str, Any] = {}
-        for metric in self.metrics:
-            # The metrics of `compile` stay unbuilt as long as no labels come.
-            if getattr(metric, "built", True):
-                result = metric.result()
-                named = isinstance(result, dict)
-                logs |= result if named else {metric.name: result}
-        return logs
+        # The metrics of `compile` stay unbuilt as long as no labels come.
+        return results_of(m for m in self.metrics if getattr(m, "built", True))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, serialized."""

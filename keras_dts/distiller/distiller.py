@@ -58,9 +58,8 @@ class Distiller(TeacherStudentModel):
     `distillation_metrics` alone.
 
     The teacher runs with `training=False` and is not changed. A layer that
-    both models share trains if the student's does. `x` may be raw strings for
-    tasks of KerasHub (docs/text.md), or a `keras_dts.TeacherCache`, with which
-    the teacher does not run (docs/large.md).
+    both models share trains if the student's does. `x` may be raw strings or
+    images for tasks of KerasHub, or a `keras_dts.TeacherCache` (docs/large.md).
 
     Args:
         teacher: A trained `keras.Model`.
@@ -255,9 +254,11 @@ class Distiller(TeacherStudentModel):
 
     def test_step(self, *args: Any) -> Any:
         """Evaluates the student; the teacher runs for metrics that need it."""
+        has_loss = self._steps.has_loss(args[-1])
         if self.evaluates_teacher:
             args = self._steps.with_teacher(*args, plan=None, training=False)
-        return self.logs.of_evaluation(super().test_step(*args))
+        logs = super().test_step(*args)
+        return self.logs.of_evaluation(logs, has_loss=has_loss)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns the student's outputs for a batch's `x`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -47,15 +48,18 @@ class StepLogs(keras.metrics.Metric):
             sums = self._sums.value + fast.stack([*row, one]) * examples
             self._sums.assign(sums)
 
-    def of_evaluation(self, result: Any) -> Any:
-        """Leaves out the logs that training steps alone compute.
+    def of_evaluation(self, result: Any, *, has_loss: bool) -> Any:
+        """Leaves out the logs that an evaluation does not compute.
 
         Args:
             result: What an evaluation step returns: the logs; on JAX, the
                 logs and the state.
+            has_loss: Whether there are labels and a loss on them. Else
+                `loss` would be the penalties, mostly 0, which looks perfect.
         """
         logs, *state = result if isinstance(result, tuple) else (result,)
-        left_out = {*self.names} - {"student_loss"}
+        left_out = {*self.names, "loss"}
+        left_out -= {"loss", "student_loss"} if has_loss else set()
         logs = {name: v for name, v in logs.items() if name not in left_out}
         return (logs, *state) if state else logs
 
@@ -109,3 +113,17 @@ class DistillationMetrics:
             metric.update_state(
                 teacher, ops.stop_gradient(student), sample_weight=weights
             )
+
+
+def results_of(metrics: Iterable[Any]) -> dict[str, Any]:
+    """Returns the logs of metrics, by name."""
+    logs: dict[str, Any] = {}
+    for metric in metrics:
+        result = metric.result()
+        logs |= result if isinstance(result, dict) else {metric.name: result}
+    return logs
+
+
+def reads_labels(metric: Any) -> bool:
+    """Says whether these are the metrics of `compile`, which Keras builds."""
+    return hasattr(metric, "built")
