@@ -21,6 +21,7 @@ from keras_dts.logits.kinds import (
 )
 from keras_dts.logits.labels import read_labels
 from keras_dts.logits.ops import (
+    class_count,
     cross_entropy,
     safe_sqrt,
     soften,
@@ -59,6 +60,7 @@ __all__ = [
     "broadcast_weights",
     "check_sample_weight",
     "check_targets",
+    "class_count",
     "cross_entropy",
     "find_output_kinds",
     "from_stored_logits",

@@ -50,7 +50,7 @@ def to_labels(labels: Tensor, outputs: Tensor) -> Tensor:
         return ops.cast(labels, loss_dtype())
     if len(labels.shape) == len(outputs.shape):
         labels = ops.squeeze(labels, axis=-1)
-    if outputs.shape[-1] > 1:
+    if outputs.shape[-1] != 1:
         is_int32 = keras.backend.standardize_dtype(labels.dtype) == "int32"
         return labels if is_int32 else ops.cast(labels, "int32")
     positive = ops.cast(labels, loss_dtype())
@@ -87,7 +87,7 @@ def read_labels(
     read = to_labels(labels, outputs)
     if len(read.shape) == len(outputs.shape):
         return SafeLabels(read, None, None)
-    safe = fast.clip(read, 0, outputs.shape[-1] - 1)
+    safe = fast.clip(read, 0, ops.shape(outputs)[-1] - 1)
     bad = fast.not_equal(safe, read)
     if ignore is None:
         return SafeLabels(safe, bad, None)

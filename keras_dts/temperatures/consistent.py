@@ -98,4 +98,5 @@ def _target(pair: LogitPair) -> Tensor:
         return pair.labels
     first = ops.argmax(pair.teacher, axis=-1)
     indices = pair.labels if pair.has_class_indices else first
-    return ops.one_hot(indices, pair.teacher.shape[-1], dtype=loss_dtype())
+    classes = ops.shape(pair.teacher)[-1]
+    return ops.one_hot(indices, classes, dtype=loss_dtype())
