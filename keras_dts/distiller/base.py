@@ -43,16 +43,15 @@ class TeacherStudentModel(keras.Model, abc.ABC):
     """A model of two, of which one trains.
 
     What trains are the student, the temperatures and the projectors. `save` is
-    complete. `save_weights`, which Keras's callbacks call, leaves the
-    teacher's weights out and keeps its fingerprint.
+    complete. `save_weights`, as callbacks call it, keeps of the teacher's
+    weights the fingerprint alone.
 
-    A subclass has the arguments of its constructor as attributes, and those
-    below.
+    A subclass has its constructor's arguments as attributes, and those below.
 
     Attributes:
         objective: The objective of training steps.
         _models: The teacher and the student, for those who run them.
-        _shared: The temperature. A loss that uses it tracks it.
+        _shared: The temperature, which a loss that uses it tracks.
     """
 
     teacher: keras.Model
@@ -132,6 +131,11 @@ class TeacherStudentModel(keras.Model, abc.ABC):
     def non_trainable_variables(self) -> list[Any]:
         """All other variables; the teacher's are among them."""
         return _without(self.variables, self.trainable_weights)
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Checks the models first, since Keras adds to the errors of `call`."""
+        self._models.ensure_ready(inputs)
+        return super().__call__(inputs, *args, **kwargs)
 
     def build(self, *shapes: Any, **named_shapes: Any) -> None:
         """Does nothing: the models build themselves when they are called."""
@@ -230,9 +234,8 @@ class TeacherStudentModel(keras.Model, abc.ABC):
     ) -> None:
         """Saves all weights but the teacher's, and who the teacher was.
 
-        A process that is killed while it saves leaves the old file or the new
-        one. Several files (`max_shard_size`), remote ones, and those that Keras
-        asks about (`overwrite=False`) are written in place.
+        A killed process leaves the old file or the new one. Several files,
+        remote ones, and those that Keras asks about are written in place.
         """
         name = str(filepath)
         at_once = overwrite and max_shard_size is None

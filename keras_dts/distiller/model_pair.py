@@ -14,7 +14,13 @@ from keras_dts.features import FeatureExtractor, SymbolicCall, known_input
 from keras_dts.hub import same_tokens, tokens_unknown
 from keras_dts.logits import OutputSpec, find_output_kinds, output_specs
 from keras_dts.temperatures import Temperature
-from keras_dts.types import ModelOutputs, PreprocessedInputs
+from keras_dts.types import (
+    CachedBatch,
+    ChunkableBatch,
+    FeatureBatch,
+    ModelOutputs,
+    PreprocessedInputs,
+)
 
 
 class ModelPair:
@@ -114,9 +120,18 @@ class ModelPair:
         return _up_to_projection(plan, 1, inputs, training=training)
 
     def ensure_ready(self, x: Any) -> None:
-        """Builds and checks both models on a batch, unless that was done."""
+        """Builds and checks both models on a batch, unless that was done.
+
+        Args:
+            x: The `x` of a batch, or what a step made of it.
+        """
+        if isinstance(x, (CachedBatch, ChunkableBatch, FeatureBatch)):
+            x = x.inputs
         if not self.is_ready:
-            self._prepare(self.teacher_input(x), self.student_input(x))
+            self._prepare(
+                _first_input("teacher_inputs", self.teacher_input, x),
+                _first_input("student_inputs", self.student_input, x),
+            )
 
     def build_symbolically(self) -> bool:
         """Builds and checks both models without data, if they say their inputs.
@@ -168,6 +183,17 @@ class ModelPair:
             for policy in self.policies:
                 if not policy.built:
                     policy.build(*shapes)
+
+
+def _first_input(name: str, function: Callable[[Any], Any], x: Any) -> Any:
+    """Returns a model's input, or raises an error that names the argument."""
+    try:
+        return function(x)
+    except Exception as error:
+        raise ValueError(
+            f"`{name}` must return a model's input for the `x` of a batch. "
+            f"Received: a function that failed: {error!r}"
+        ) from error
 
 
 def _warn_of_random_weights(teacher: keras.Model, known: int) -> None:

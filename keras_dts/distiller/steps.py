@@ -101,7 +101,6 @@ class Steps:
         if isinstance(x, ChunkableBatch):
             return self._models.student(x.inputs, training, plan)
         x = x.inputs if isinstance(x, CachedBatch) else x
-        self._models.ensure_ready(x)
         return self._models.student(x, training).outputs
 
     def training_loss(
