@@ -60,7 +60,7 @@ def compose(
     )
     logs = StepLogs(objective.logged_names)
     steps = Steps(models, objective, student_loss, logs, distiller)
-    cache = CacheAdapter(distiller.student, distiller.check_cache)
+    cache = CacheAdapter(distiller.check_cache)
     raw = RawInputAdapter(*pair, *inputs)
     fit_data = FitData((cache, raw), lambda: distiller.evaluates_teacher)
     return Parts(models, objective, logs, steps, fit_data)

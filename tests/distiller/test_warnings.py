@@ -65,3 +65,18 @@ def test_a_teacher_whose_weights_are_random(recwarn):
     (message,) = said(recwarn)
     assert message.startswith("`teacher` must be trained, but 'unbuilt' was no")
     assert "4 of its weights are random" in message
+
+
+def augmenting():
+    inputs = keras.Input((8,))
+    x = layers.Reshape((2, 4, 1))(inputs)
+    flip = keras.Sequential([layers.RandomFlip(), layers.RandomContrast(0.5)])
+    return keras.Model(inputs, layers.Dense(3)(layers.Flatten()(flip(x))))
+
+
+def test_a_student_that_augments_its_inputs(recwarn):
+    Distiller(augmenting(), mlp())  # runs for inference
+    assert said(recwarn) == []
+    message = "augments its inputs by RandomFlip, RandomContrast, and learns"
+    with pytest.warns(UserWarning, match=message):
+        Distiller(mlp(), augmenting())
