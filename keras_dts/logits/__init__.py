@@ -1,7 +1,6 @@
 """The outputs of both models as logits that can be compared."""
 
 from keras_dts.logits.batch import (
-    FAULTS,
     BatchLogits,
     EntryFunction,
     WeightedMean,
@@ -14,6 +13,7 @@ from keras_dts.logits.convert import (
     to_stored_logits,
 )
 from keras_dts.logits.divergence import Distribution, kl, mix
+from keras_dts.logits.faults import FAULTS, Faults, teacher_faults
 from keras_dts.logits.kinds import (
     OutputKind,
     find_output_kinds,
@@ -48,6 +48,7 @@ __all__ = [
     "Distribution",
     "EntryFunction",
     "EntryWeights",
+    "Faults",
     "LogitPair",
     "OutputKind",
     "OutputSpec",
@@ -71,6 +72,7 @@ __all__ = [
     "safe_sqrt",
     "soften",
     "standard_deviation",
+    "teacher_faults",
     "to_logits",
     "to_stored_logits",
     "top_classes",
