@@ -62,5 +62,9 @@ def compose(
     steps = Steps(models, objective, student_loss, logs, distiller)
     cache = CacheAdapter(distiller.student, distiller.check_cache)
     text = RawTextAdapter(*pair, *inputs)
-    fit_data = FitData((cache, text), lambda: distiller.evaluates_teacher)
+    fit_data = FitData(
+        (cache, text),
+        lambda: distiller.evaluates_teacher,
+        steps.check_given_labels,
+    )
     return Parts(models, objective, logs, steps, fit_data)

@@ -136,9 +136,9 @@ def raise_faults(distiller: Any, faults: Any, when: str) -> None:
         when: When that was, for the message.
 
     Raises:
-        ValueError: If the teacher's logits were not finite, class indices in
-            the labels named no class, or an output was not what it was taken
-            for.
+        ValueError: If the teacher's logits were not finite, labels named no
+            class or were no distribution, or an output was not what it was
+            taken for.
     """
     teacher, labels, kind = ops.convert_to_numpy(faults) > 0
     if teacher:
@@ -150,7 +150,10 @@ def raise_faults(distiller: Any, faults: Any, when: str) -> None:
     if labels:
         raise ValueError(
             "The class indices in `y` must be at least 0 and less than the "
-            f"number of classes. Received: others {when}. The student "
+            f"number of classes, {distiller._models.class_counts}. Soft "
+            "labels must be finite, not negative, and add up to 1. A class "
+            "index that means no label must be the `ignore_class` of the "
+            f"loss given to `compile`. Received: others {when}. The student "
             "learned nothing from these batches."
         )
     if kind:

@@ -11,7 +11,12 @@ import keras
 from keras_dts.chunking import ChunkPlan
 from keras_dts.distiller.terms import LossUse, Terms
 from keras_dts.features import FeatureExtractor, SymbolicCall, known_input
-from keras_dts.logits import OutputSpec, find_output_kinds, output_specs
+from keras_dts.logits import (
+    OutputSpec,
+    class_counts,
+    find_output_kinds,
+    output_specs,
+)
 from keras_dts.temperatures import Temperature
 from keras_dts.text import same_tokens, tokens_unknown
 from keras_dts.types import ModelOutputs, TokenizedInputs
@@ -72,6 +77,12 @@ class ModelPair:
     def is_ready(self) -> bool:
         """Whether both models, and all that depends on them, are built."""
         return self._checked and all(layer.built for layer in self._layers)
+
+    @property
+    def class_counts(self) -> str:
+        """How many classes the outputs have that losses read, for messages."""
+        names = getattr(self._models[1], "output_names", None)
+        return class_counts(self.specs, names)
 
     def teacher_input(self, x: Any) -> Any:
         """Returns the teacher's input for a batch's `x`."""

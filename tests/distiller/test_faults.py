@@ -130,8 +130,10 @@ def test_a_step_that_breaks_later_keeps_what_was_learned():
         (
             [0.0, 1.0, 0.0],
             "The class indices in `y` must be at least 0 and less than the "
-            "number of classes. Received: others now. The student learned "
-            "nothing from these batches.",
+            "number of classes, 3. Soft labels must be finite, not negative, "
+            "and add up to 1. A class index that means no label must be the "
+            "`ignore_class` of the loss given to `compile`. Received: others "
+            "now. The student learned nothing from these batches.",
         ),
         (
             [1.0, 1.0, 0.0],
