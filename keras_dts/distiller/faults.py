@@ -148,13 +148,14 @@ def raise_faults(distiller: Any, faults: Any, when: str) -> None:
             f"{when}. The student learned nothing from these batches."
         )
     if labels:
+        counts = distiller._models.class_counts(distiller.loss)
         raise ValueError(
             "The class indices in `y` must be at least 0 and less than the "
-            f"number of classes, {distiller._models.class_counts}. Soft "
-            "labels must be finite, not negative, and add up to 1. A class "
-            "index that means no label must be the `ignore_class` of the "
-            f"loss given to `compile`. Received: others {when}. The student "
-            "learned nothing from these batches."
+            f"number of classes, {counts}. Soft labels must be finite, not "
+            "negative, and add up to 1. A class index that means no label "
+            "must be the `ignore_class` of the loss given to `compile`. "
+            f"Received: others {when}. The student learned nothing from "
+            "these batches."
         )
     if kind:
         raise ValueError(

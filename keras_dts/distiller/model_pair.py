@@ -20,6 +20,7 @@ from keras_dts.logits import (
 from keras_dts.temperatures import Temperature
 from keras_dts.text import same_tokens, tokens_unknown
 from keras_dts.types import ModelOutputs, TokenizedInputs
+from keras_dts.utils import per_output
 
 
 class ModelPair:
@@ -78,11 +79,15 @@ class ModelPair:
         """Whether both models, and all that depends on them, are built."""
         return self._checked and all(layer.built for layer in self._layers)
 
-    @property
-    def class_counts(self) -> str:
-        """How many classes the outputs have that losses read, for messages."""
+    def class_counts(self, loss: Any) -> str:
+        """Says how many classes each output has that losses read.
+
+        Args:
+            loss: The loss given to `compile`, or `None`.
+        """
         names = getattr(self._models[1], "output_names", None)
-        return class_counts(self.specs, names)
+        losses = per_output(loss, self.teacher_structure, names or ())
+        return class_counts(self.specs, losses, names)
 
     def teacher_input(self, x: Any) -> Any:
         """Returns the teacher's input for a batch's `x`."""

@@ -198,15 +198,20 @@ def output_specs(
     return tuple(specs)
 
 
-def class_counts(specs: tuple[OutputSpec, ...], names: list[str] | None) -> str:
+def class_counts(
+    specs: tuple[OutputSpec, ...], losses: list[Any], names: list[str] | None
+) -> str:
     """Says how many classes each output has, for messages.
 
     Args:
         specs: How the outputs are read.
+        losses: The loss given to `compile` for each output, or `None`.
         names: The names of the student's outputs, if it tells them.
     """
     counts = [
-        2 if spec.independent else max(spec.student_classes, 2)
+        2
+        if spec.independent_by(losses[spec.index])
+        else max(spec.student_classes, 2)
         for spec in specs
     ]
     if len(specs) == 1:

@@ -309,6 +309,13 @@ def test_complex_labels_are_refused():
         logs_of(models(), CLASSES.astype("complex64"), sparse())
 
 
+def test_how_true_a_label_is_has_two_classes():
+    y = bad(np.eye(3, dtype="float32")[CLASSES], 1.5)
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    with pytest.raises(ValueError, match=r"number of classes, 2\."):
+        logs_of(models(), y, loss)
+
+
 def test_the_message_says_how_many_classes_each_output_has():
     pair = two_heads(16, 1), two_heads(4, 2)
     y = {"z": CLASSES, "a": bad(CLASSES, 3)}
