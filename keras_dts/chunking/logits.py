@@ -16,6 +16,7 @@ from keras_dts.logits import (
     Faults,
     LogitPair,
     WeightedMean,
+    broadcast_weights,
     weighted_mean,
 )
 from keras_dts.types import Tensor
@@ -115,6 +116,11 @@ class ChunkedBatch(BatchLogits):
         self._gap: Tensor | None = None
         self._faults: Faults = {}
 
+    @property
+    def has_labels(self) -> bool:
+        """Whether there are labels."""
+        return "y" in self.tokens.batch
+
     def select(self, outputs: Iterable[int]) -> ChunkedBatch:
         """Returns the step: there is one output."""
         del outputs
@@ -134,7 +140,7 @@ class ChunkedBatch(BatchLogits):
         if self._gap is not None:
             return self._gap
         nothing = ops.zeros((), dtype=loss_dtype())
-        if "y" not in self.tokens.batch:
+        if not self.has_labels:
             return nothing
 
         def measure() -> Tensor:
@@ -190,12 +196,13 @@ class ChunkedBatch(BatchLogits):
             update: Updates them, from a chunk, its labels as they came, or
                 `None`, and its sample weights, or `None`.
             variables: The variables.
-            sample_weight: One weight for each token, shape
-                `(batch, length)`, or `None`.
+            sample_weight: The user's weights, or `None`.
         """
         batch = dict(self.tokens.batch)
         if sample_weight is not None:
-            batch["sample_weight"] = one_by_one(sample_weight)
+            ones = ops.ones(self.tokens.shape, dtype=loss_dtype())
+            weights = broadcast_weights(sample_weight, ones) * ones
+            batch["sample_weight"] = one_by_one(weights)
         frozen = self.tokens._replace(batch=batch).frozen()
 
         def body(

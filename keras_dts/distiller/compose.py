@@ -68,5 +68,9 @@ def compose(
 
     cache = CacheAdapter(distiller.student, check_cache)
     text = RawTextAdapter(*pair, *inputs)
-    fit_data = FitData((cache, text), lambda: distiller.evaluates_teacher)
+    fit_data = FitData(
+        (cache, text),
+        lambda: distiller.evaluates_teacher,
+        steps.check_given_labels,
+    )
     return Parts(models, objective, logs, steps, fit_data)

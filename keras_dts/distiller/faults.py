@@ -153,6 +153,7 @@ def describe(distiller: Any, counts: Any, when: str) -> list[str]:
     names = {
         "teacher": repr(distiller.teacher.name),
         "student": repr(distiller.student.name),
+        "classes": distiller._models.class_counts(distiller.loss),
     }
     noted = zip(CAUSES, ops.convert_to_numpy(counts), strict=True)
     return [
@@ -183,7 +184,9 @@ _MESSAGES = {
     ),
     "labels": (
         "The class indices in `y` must be at least 0 and less than the number "
-        "of classes. Received: others"
+        "of classes, {classes}. Soft labels must be finite, not negative, and "
+        "add up to 1. A class index that means no label must be the "
+        "`ignore_class` of the loss given to `compile`. Received: others"
     ),
     "teacher": (
         "The logits of `teacher` must be finite. Received: NaN or infinite "

@@ -26,6 +26,8 @@ class StepLogs(keras.metrics.Metric):
     def __init__(self, names: list[str]) -> None:
         super().__init__(name="step_logs", dtype=loss_dtype())
         self.names = tuple(names)
+        # The names that steps have logged, known when a step is compiled.
+        self._logged: set[str] = set()
         # The sums, and last the number of examples.
         self._sums = self.add_variable(
             shape=(len(names) + 1,), initializer="zeros", name="sums"
@@ -35,9 +37,11 @@ class StepLogs(keras.metrics.Metric):
         """Adds a step.
 
         Args:
-            values: Scalars by name; a name that is missing counts as 0.
+            values: Scalars by name; a name that is missing counts as 0, and
+                is left out of the logs if it is in every step.
             examples: The number of examples in the step.
         """
+        self._logged |= set(values)
         with no_gradient():
             one = fast.ones_like(self._sums.value[0])
             row = [values.get(name, 0.0 * one) for name in self.names]
@@ -62,7 +66,12 @@ class StepLogs(keras.metrics.Metric):
         """Returns the means by name; 0 before the first step."""
         sums = self._sums.value
         means = sums / fast.clip(sums[-1], 1.0, math.inf)
-        return {name: means[i] for i, name in enumerate(self.names)}
+        logged = self._logged or self.names
+        return {
+            name: means[i]
+            for i, name in enumerate(self.names)
+            if name in logged
+        }
 
 
 class DistillationMetrics:

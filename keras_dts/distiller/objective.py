@@ -180,7 +180,7 @@ class Objective(keras.layers.Layer):
             "student_loss": self._student_loss.unshare(student_loss),
             "distillation_loss": distillation_loss,
         }
-        if self.terms.reads_logits:
+        if self.terms.reads_logits and logits.has_labels:
             logged["gap"] = logits.gap()
         if temperature is not None:
             logged["temperature"] = temperature

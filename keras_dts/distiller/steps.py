@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from keras_dts.chunking import ChunkedBatch, ChunkPlan, LogitChunk
+from keras_dts.distiller.given_labels import check_indices, known_labels
 from keras_dts.distiller.logs import DistillationMetrics, StepLogs
 from keras_dts.distiller.model_pair import ModelPair
 from keras_dts.distiller.notes import faults_of_data, not_finite
@@ -71,6 +72,7 @@ class Steps:
         """
         *state, data = args
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        y = known_labels(y)
         if plan is not None and not plan.allows(y):
             plan = None
         teacher = self._source.outputs(x, state[0] if state else None, plan)
@@ -185,6 +187,11 @@ class Steps:
         logits, _ = self._objective.whole(teacher, outputs, targets)
         return self._objective.temperatures_of(logits, outputs)
 
+    def check_given_labels(self, y: Any) -> None:
+        """Raises a `ValueError` for labels that Keras would change."""
+        _, _, loss, names = self._targets(y, None)
+        check_indices(y, loss, names)
+
     def _targets(self, y: Any, sample_weight: Any) -> Targets:
         distiller = self._distiller
         loss = distiller.loss if distiller.compiled else None
@@ -223,7 +230,7 @@ class Steps:
 
 def labels_of(y: Any) -> Any:
     """Returns the labels of a step, without the teacher's outputs."""
-    return y.y if isinstance(y, TaughtLabels) else y
+    return y.y if isinstance(y, TaughtLabels) else known_labels(y)
 
 
 def _examples(x: Any) -> Any:

@@ -6,13 +6,18 @@ from keras_dts.logits.batch import (
     WeightedMean,
     WholeBatch,
 )
-from keras_dts.logits.compatibility import OutputSpec, output_specs
+from keras_dts.logits.compatibility import (
+    OutputSpec,
+    class_counts,
+    output_specs,
+)
 from keras_dts.logits.convert import (
     from_stored_logits,
     to_logits,
     to_stored_logits,
 )
 from keras_dts.logits.divergence import Distribution, kl, mix
+from keras_dts.logits.families import reads_classes
 from keras_dts.logits.faults import FAULTS, Faults, teacher_faults
 from keras_dts.logits.kinds import (
     OutputKind,
@@ -60,6 +65,7 @@ __all__ = [
     "broadcast_weights",
     "check_sample_weight",
     "check_targets",
+    "class_counts",
     "cross_entropy",
     "find_output_kinds",
     "from_stored_logits",
@@ -69,6 +75,7 @@ __all__ = [
     "output_specs",
     "pair_outputs",
     "read_labels",
+    "reads_classes",
     "safe_sqrt",
     "soften",
     "standard_deviation",

@@ -11,6 +11,7 @@ from keras import ops
 from keras_dts.logits.faults import Faults, teacher_faults
 from keras_dts.logits.pair import LogitPair
 from keras_dts.types import Tensor
+from keras_dts.utils import loss_dtype
 
 # From the logits of one output to one value for each example or token, shape
 # `(batch, ...)`, or to a scalar that all of them share.
@@ -46,6 +47,11 @@ class BatchLogits(abc.ABC):
     def outputs(self) -> tuple[int, ...]:
         """The numbers of the outputs that are read."""
 
+    @property
+    @abc.abstractmethod
+    def has_labels(self) -> bool:
+        """Whether an output has labels that are read."""
+
     @abc.abstractmethod
     def select(self, outputs: Iterable[int]) -> BatchLogits:
         """Returns the same step with some of the outputs alone."""
@@ -78,15 +84,15 @@ class BatchLogits(abc.ABC):
 
     @abc.abstractmethod
     def gap(self, needed: Tensor | bool = True) -> Tensor:
-        """Computes the mean gap, see `LogitPair.gap_values`.
+        """Computes the mean gap, see `LogitPair.gap`.
 
         Args:
             needed: A scalar. In chunks, the pass over the logits is saved
                 where it is false.
 
         Returns:
-            A scalar in nats: the mean of the outputs' gaps; or 0, if that
-            is not needed.
+            A scalar in nats: the mean of the gaps of the outputs that have
+            one; 0 if none has, or if it is not needed.
         """
 
     @abc.abstractmethod
@@ -135,6 +141,11 @@ class WholeBatch(BatchLogits):
         """The numbers of the outputs that are read."""
         return tuple(pair.output for pair in self.pairs)
 
+    @property
+    def has_labels(self) -> bool:
+        """Whether an output has labels that are read."""
+        return any(pair.labels is not None for pair in self.pairs)
+
     def select(self, outputs: Iterable[int]) -> WholeBatch:
         """Returns the same step with some of the outputs alone."""
         wanted = set(outputs)
@@ -157,7 +168,9 @@ class WholeBatch(BatchLogits):
         """Computes the mean gap, once."""
         del needed
         if self._gap is None:
-            self._gap = self._mean(LogitPair.gap_values)
+            gaps = [pair.gap() for pair in self.pairs if pair.has_gap]
+            nothing = ops.zeros((), dtype=loss_dtype())
+            self._gap = _mean(gaps) if gaps else nothing
         return self._gap
 
     def weighted_means(
@@ -188,7 +201,11 @@ class WholeBatch(BatchLogits):
             pair.mean(values) if len(values.shape) > 0 else values
             for pair, values in found
         ]
-        return means[0] if len(means) == 1 else sum(means) / len(means)
+        return _mean(means)
+
+
+def _mean(values: list[Tensor]) -> Tensor:
+    return values[0] if len(values) == 1 else sum(values) / len(values)
 
 
 def _sum(values: Iterable[Tensor]) -> Tensor:

@@ -96,7 +96,7 @@ def test_labels_out_of_range(bad):
         X,
         y,
         r"The class indices in `y` must be at least 0 and less than the "
-        r"number of classes. Received: others, in 1 step of epoch 1 of 2. ",
+        r"number of classes, 3\..* Received: others, in 1 step of epoch 1 ",
         epochs=2,
         shuffle=False,
     )
@@ -110,20 +110,6 @@ def test_labels_out_of_range_are_fine_where_they_do_not_count():
     distiller.compile("sgd", crossentropy())
     logs = distiller.fit(X, y, sample_weight=weights, verbose=0).history
     assert np.isfinite(logs["loss"][0])
-
-
-def test_ignored_classes_are_fine_and_do_not_count():
-    y = Y.copy()
-    y[32:] = 255
-    runs = []
-    for x, labels in ((X, y), (X[:32], Y[:32])):
-        distiller = Distiller(mlp(16, seed=1), mlp(seed=2))
-        distiller.compile(
-            keras.optimizers.SGD(0.0), crossentropy(ignore_class=255)
-        )
-        logs = distiller.fit(x, labels, batch_size=64, verbose=0).history
-        runs.append([logs[k][0] for k in ("gap", "distillation_loss")])
-    np.testing.assert_allclose(runs[0], runs[1], rtol=1e-5)
 
 
 @pytest.mark.parametrize("temperature", [0.0, -2.0, float("nan"), True, "4"])

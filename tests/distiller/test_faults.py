@@ -292,8 +292,10 @@ def test_the_message_names_each_cause():
     counts[CAUSES.index("teacher")] = 1
     assert describe(model, counts, "now") == [
         "The class indices in `y` must be at least 0 and less than the number "
-        "of classes. Received: others, in 2 steps of now. Such a step changes "
-        "nothing.",
+        "of classes, 3. Soft labels must be finite, not negative, and add up "
+        "to 1. A class index that means no label must be the `ignore_class` of "
+        "the loss given to `compile`. Received: others, in 2 steps of now. "
+        "Such a step changes nothing.",
         "The logits of `teacher` must be finite. Received: NaN or infinite "
         "logits from the teacher 'big', in 1 step of now. Such a step changes "
         "nothing.",

@@ -204,27 +204,68 @@ def test_labels_that_name_no_class_are_fine_where_they_do_not_count():
     same(found.y, with_value(LABELS, 2, 4))
 
 
-@pytest.mark.parametrize("weights", [None, np.full(4, 2.0, "float32")])
-def test_the_class_that_a_loss_ignores_counts_nowhere(weights):
+def test_examples_without_a_class_are_taught_by_the_teacher():
     y = with_value(LABELS, 1, -1)
+    weights = np.array([1.0, 2.0, 0.0, 1.0], "float32")
     found = paired(y=y, weights=weights, loss=crossentropy(ignore_class=-1))
-    expected = np.array([1, 0, 1, 1], "float32")
-    scale = 1 if weights is None else 2
-    same(found.pairs[0].weights, expected * np.float32(scale))
+    (pair,) = found.pairs
+    same(pair.weights, weights)
+    same(pair.labelled, [True, False, True, True])
+    # The class that losses on labels take is the teacher's.
+    same(pair.labels, with_value(LABELS, 1, TEACHER[1].argmax()))
     assert noted(found) == set()
     # Keras ignores it by its index, which stays.
     same(found.y, y)
     # Another index that names no class is a fault even so.
-    found = paired(y=with_value(y, 2, 7), loss=crossentropy(ignore_class=-1))
+    found = paired(y=with_value(y, 3, 7), loss=crossentropy(ignore_class=-1))
     assert noted(found) == {"labels"}
-    same(found.y, with_value(y, 2, 4))
+    same(found.y, with_value(y, 3, 4))
 
 
-def test_soft_labels_are_left_as_they_are():
-    found = paired(y=5 * SOFT, loss=crossentropy(ignore_class=-1))
-    same(found.pairs[0].labels, 5 * SOFT)
-    same(found.y, 5 * SOFT)
+def test_tokens_without_a_class_count_nowhere():
+    teacher, student, labels, _ = TOKENS
+    y = with_value(labels, (1, 2), -1)
+    weights = np.full((2, 3), 2.0, "float32")
+    loss = crossentropy(ignore_class=-1)
+    (pair,) = paired(teacher, student, y, weights, loss).pairs
+    same(pair.weights, with_value(weights, (1, 2), 0.0))
+    assert pair.labelled is None
+
+
+def test_the_first_choice_is_one_of_the_top_classes():
+    logits, classes = top_classes(ops.convert_to_tensor(TEACHER), 2)
+    (pair,) = paired(
+        logits,
+        y=np.full(4, -1, "int32"),
+        loss=crossentropy(ignore_class=-1),
+        classes=[classes],
+        specs=(spec(teacher_kind=PROBABILITIES),),
+    ).pairs
+    same(pair.labels, np.zeros(4, "int32"))
+
+
+def test_soft_labels_of_zeros_are_taught_by_the_teacher():
+    y = with_value(SOFT, 2, 0.0)
+    found = paired(y=y)
+    same(found.pairs[0].labelled, [True, True, False, True])
+    same(found.pairs[0].labels, y)
+    same(found.y, y)
     assert found.pairs[0].weights is None
+    assert noted(found) == set()
+
+
+def test_soft_labels_that_are_no_distribution_become_safe_and_are_noted():
+    found = paired(y=with_value(SOFT, (2, 1), np.nan))
+    assert noted(found) == {"labels"}
+    same(found.pairs[0].labels, with_value(SOFT, 2, 0.0))
+    same(found.y, with_value(SOFT, 2, 0.0))
+
+
+def test_labels_of_another_kind_reach_the_loss_alone():
+    y = np.full((4, 7), 99, "int32")
+    found = paired(y=y, loss=keras.losses.CTC())
+    assert found.pairs[0].labels is None
+    same(found.y, y)
     assert noted(found) == set()
 
 
