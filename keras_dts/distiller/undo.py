@@ -54,25 +54,36 @@ class UndoableStep:
         """
         if keras.config.backend() == "jax":
             return self._choose(step, *args)
-        before = ops.copy(self._notes.counts.value)
+        if can_stop(self._notes.counts):
+            return self._stop_or_go_on(step, *args)
+        return self._put_back(step, *args)
 
-        def is_broken() -> Any:
-            return ops.any(ops.not_equal(self._notes.counts.value, before))
-
-        without_update = with_optional_update(self._distiller, is_broken)
-        stops = can_stop(self._notes.counts)
-        if self._kept is None or not runs_eagerly():
-            self._kept = self._moved_by_a_step(
-                and_by_the_optimizer=not (stops or without_update)
-            )
+    def _stop_or_go_on(self, step: Callable[..., Any], data: Any) -> Any:
+        """Runs a step that stops itself before the optimizer moves."""
+        if self._kept is None:
+            self._kept = self._moved_by_a_step(and_by_the_optimizer=False)
         copies = Copies(self._kept)
         try:
-            logs = (without_update or step)(*args)
+            return step(data)
         except StoppedStepError:
             copies.put_back()
             return self._distiller.get_metrics_result()
-        if stops:
-            return logs
+
+    def _put_back(self, step: Callable[..., Any], data: Any) -> Any:
+        """Runs a step, and then puts back what it moved, if need be."""
+        counts = self._notes.counts
+        before = ops.copy(counts.value)
+
+        def is_broken() -> Any:
+            return ops.any(ops.not_equal(counts.value, before))
+
+        optional = with_optional_update(self._distiller, is_broken)
+        if self._kept is None or not runs_eagerly():
+            self._kept = self._moved_by_a_step(
+                and_by_the_optimizer=optional is None
+            )
+        copies = Copies(self._kept)
+        (optional or step)(data)
         copies.put_back(is_broken())
         return self._distiller.get_metrics_result()
 
