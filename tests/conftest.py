@@ -13,11 +13,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # The tests' tensors are small: PyTorch's threads would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Two devices on the CPU, for the tests of several replicas; and machine code as
-# it comes, since a test runs a step a few times and compiles it each time.
+# it comes, in one piece and by the emitter that is quick at small programs,
+# since a test runs a step a few times and compiles it each time.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_force_host_platform_device_count=2"
-    " --xla_backend_optimization_level=0",
+    " --xla_backend_optimization_level=0"
+    " --xla_cpu_parallel_codegen_split_count=1"
+    " --xla_cpu_use_fusion_emitters=false",
 )
 # Many tests compile what another one has compiled, in other processes too:
 # workers of pytest-xdist and scripts get the folder by the environment.

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_dts.features import SplitModel, split_model
+from keras_dts.logits import reads_classes
 from keras_dts.utils import check_number, loss_dtype, unreduced
 
 # "auto" cuts a step into chunks where the logits of one model have at least
@@ -57,6 +58,8 @@ class ChunkPlan:
             refusal = "`loss_weights` were given to `compile`"
         if any(getattr(x, "reduction", "") in (None, "none") for x in losses):
             refusal = "a loss without a reduction"
+        if any(reads_classes(x) is False for x in losses):
+            refusal = "a loss whose labels are no classes of tokens"
         if refusal is None and self.chunk_size is not None:
             refusal = _refused_label_loss(losses, self.splits)
         jit = options.get("jit_compile", "auto") is not False

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dts.distiller.logs import reads_labels, results_of
+from keras_dts.distiller.logs import DistillationMetrics, results_of
 from keras_dts.distiller.model_pair import ModelPair
 from keras_dts.distiller.objective import Objective
 from keras_dts.distiller.steps import labels_of
@@ -46,12 +46,11 @@ class TeacherStudentModel(keras.Model, abc.ABC):
     complete. `save_weights`, as callbacks call it, keeps of the teacher's
     weights the fingerprint alone.
 
-    A subclass has its constructor's arguments as attributes, and those below.
+    A subclass has the arguments of its constructor and of `compile` as
+    attributes.
 
     Attributes:
         objective: The objective of training steps.
-        _models: The teacher and the student, for those who run them.
-        _shared: The temperature, which a loss that uses it tracks.
     """
 
     teacher: keras.Model
@@ -59,7 +58,8 @@ class TeacherStudentModel(keras.Model, abc.ABC):
     objective: Objective
     _models: ModelPair
     _shared: Untracked[Temperature]
-
+    _comparisons: DistillationMetrics
+    on_fault: str = "raise"
     # Attributes that Keras's saving shall not find.
     _hidden: frozenset[str] | set[str] = frozenset()
 
@@ -74,9 +74,9 @@ class TeacherStudentModel(keras.Model, abc.ABC):
         return self._shared.value
 
     @property
-    @abc.abstractmethod
     def distillation_metrics(self) -> list[Any]:
         """The metrics that `compile` got as `distillation_metrics`."""
+        return self._comparisons.metrics
 
     @property
     def evaluates_teacher(self) -> bool:
@@ -150,15 +150,14 @@ class TeacherStudentModel(keras.Model, abc.ABC):
         outputs = y_pred.outputs if isinstance(y_pred, ModelOutputs) else y_pred
         labels = labels_of(y)
         if labels is None:
-            return results_of(m for m in self.metrics if not reads_labels(m))
+            return results_of(self.metrics, labels=False)
         if isinstance(outputs, HiddenStates):
             return self.get_metrics_result()
         return super().compute_metrics(x, labels, outputs, sample_weight)
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Returns the logs of the metrics that have seen something."""
-        # The metrics of `compile` stay unbuilt as long as no labels come.
-        return results_of(m for m in self.metrics if getattr(m, "built", True))
+        return results_of(self.metrics)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, serialized."""
@@ -198,7 +197,7 @@ class TeacherStudentModel(keras.Model, abc.ABC):
         config = super().get_compile_config()
         if config:
             metrics = serialize(self.distillation_metrics)
-            config["distillation_metrics"] = metrics
+            config.update(distillation_metrics=metrics, on_fault=self.on_fault)
         return config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:

@@ -12,7 +12,12 @@ from keras_dts.chunking import ChunkPlan
 from keras_dts.distiller.terms import LossUse, Terms
 from keras_dts.features import FeatureExtractor, SymbolicCall, known_input
 from keras_dts.hub import same_tokens, tokens_unknown
-from keras_dts.logits import OutputSpec, find_output_kinds, output_specs
+from keras_dts.logits import (
+    OutputSpec,
+    class_counts,
+    find_output_kinds,
+    output_specs,
+)
 from keras_dts.temperatures import Temperature
 from keras_dts.types import (
     CachedBatch,
@@ -21,6 +26,7 @@ from keras_dts.types import (
     ModelOutputs,
     PreprocessedInputs,
 )
+from keras_dts.utils import per_output
 
 
 class ModelPair:
@@ -78,6 +84,16 @@ class ModelPair:
     def is_ready(self) -> bool:
         """Whether both models, and all that depends on them, are built."""
         return self._checked and all(layer.built for layer in self._layers)
+
+    def class_counts(self, loss: Any) -> str:
+        """Says how many classes each output has that losses read.
+
+        Args:
+            loss: The loss given to `compile`, or `None`.
+        """
+        names = getattr(self._models[1], "output_names", None)
+        losses = per_output(loss, self.teacher_structure, names or ())
+        return class_counts(self.specs, losses, names)
 
     def teacher_input(self, x: Any) -> Any:
         """Returns the teacher's input for a batch's `x`."""

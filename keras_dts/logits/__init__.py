@@ -1,19 +1,24 @@
 """The outputs of both models as logits that can be compared."""
 
 from keras_dts.logits.batch import (
-    FAULTS,
     BatchLogits,
     EntryFunction,
     WeightedMean,
     WholeBatch,
 )
-from keras_dts.logits.compatibility import OutputSpec, output_specs
+from keras_dts.logits.compatibility import (
+    OutputSpec,
+    class_counts,
+    output_specs,
+)
 from keras_dts.logits.convert import (
     from_stored_logits,
     to_logits,
     to_stored_logits,
 )
 from keras_dts.logits.divergence import Distribution, kl, mix
+from keras_dts.logits.families import reads_classes
+from keras_dts.logits.faults import FAULTS, Faults, teacher_faults
 from keras_dts.logits.kinds import (
     OutputKind,
     find_output_kinds,
@@ -21,8 +26,8 @@ from keras_dts.logits.kinds import (
 )
 from keras_dts.logits.labels import read_labels
 from keras_dts.logits.ops import (
-    class_count,
     cross_entropy,
+    number_of_classes,
     safe_sqrt,
     soften,
     standard_deviation,
@@ -49,6 +54,7 @@ __all__ = [
     "Distribution",
     "EntryFunction",
     "EntryWeights",
+    "Faults",
     "LogitPair",
     "OutputKind",
     "OutputSpec",
@@ -60,19 +66,22 @@ __all__ = [
     "broadcast_weights",
     "check_sample_weight",
     "check_targets",
-    "class_count",
+    "class_counts",
     "cross_entropy",
     "find_output_kinds",
     "from_stored_logits",
     "gives_logits",
     "kl",
     "mix",
+    "number_of_classes",
     "output_specs",
     "pair_outputs",
     "read_labels",
+    "reads_classes",
     "safe_sqrt",
     "soften",
     "standard_deviation",
+    "teacher_faults",
     "to_logits",
     "to_stored_logits",
     "top_classes",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -15,6 +14,7 @@ from keras_dts.logits.families import (
     reads_logits,
 )
 from keras_dts.logits.kinds import OutputKind, output_kind
+from keras_dts.logits.structures import check_counts, check_names
 from keras_dts.types import Tensor
 from keras_dts.utils import show
 
@@ -173,6 +173,7 @@ def output_specs(
     """
     flat = tuple(keras.tree.flatten(x) for x in outputs)
     check_counts(*flat)
+    check_names(models, outputs, readers)
     specs = []
     for index, losses in readers.items():
         teacher, student = flat[0][index], flat[1][index]
@@ -198,14 +199,32 @@ def output_specs(
     return tuple(specs)
 
 
-def check_counts(teacher: Iterable[Any], student: Iterable[Any]) -> None:
-    """Raises a `ValueError` unless both models have as many outputs."""
-    theirs, ours = len(list(teacher)), len(list(student))
-    if theirs != ours:
-        raise ValueError(
-            "`teacher` and `student` must have the same outputs. "
-            f"Received: {theirs} outputs of the teacher, {ours} of the student"
-        )
+def class_counts(
+    specs: tuple[OutputSpec, ...], losses: list[Any], names: list[str] | None
+) -> str:
+    """Says how many classes each output has, for messages.
+
+    Args:
+        specs: How the outputs are read.
+        losses: The loss given to `compile` for each output, or `None`.
+        names: The names of the student's outputs, if it tells them.
+    """
+    counts = [
+        2
+        if spec.independent_by(losses[spec.index])
+        else "an unknown number"
+        if spec.student_classes is None
+        else max(spec.student_classes, 2)
+        for spec in specs
+    ]
+    if len(specs) == 1:
+        return str(counts[0])
+    return ", ".join(
+        f"{count} of output {names[spec.index]!r}"
+        if names
+        else f"{count} of output {spec.index}"
+        for spec, count in zip(specs, counts, strict=True)
+    )
 
 
 def _kind(model: keras.Model, index: int, said: bool | str) -> OutputKind:

@@ -48,11 +48,11 @@ def standard_deviation(logits: Tensor) -> Tensor:
         Shape `(batch, ...)`.
     """
     centred = logits - ops.mean(logits, axis=-1, keepdims=True)
-    freedom = 1 if logits.shape[-1] == 1 else class_count(logits) - 1
+    freedom = 1 if logits.shape[-1] == 1 else number_of_classes(logits) - 1
     return safe_sqrt(ops.sum(centred * centred, axis=-1) / freedom)
 
 
-def class_count(logits: Tensor) -> Any:
+def number_of_classes(logits: Tensor) -> Any:
     """Returns the number of classes: a tensor where a run alone knows it.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from keras_dts.logits import LogitPair, class_count, soften
+from keras_dts.logits import LogitPair, number_of_classes, soften
 from keras_dts.losses.base import BatchLoss
 from keras_dts.temperatures import Temperatures
 from keras_dts.types import Tensor
@@ -55,7 +55,7 @@ class ClassCorrelation(BatchLoss):
         apart = ops.matmul(ops.transpose(teacher), teacher) - ops.matmul(
             ops.transpose(student), student
         )
-        value = ops.sum(apart * apart) / class_count(student)
+        value = ops.sum(apart * apart) / number_of_classes(student)
         return pair.for_each_entry(value)
 
 

@@ -19,9 +19,11 @@ from keras_dts.utils.serialization import deserialize, serialize
 from keras_dts.utils.shapes import same_shape, show, static_shape
 from keras_dts.utils.structure import (
     flatten,
+    is_partial,
     per_output,
     per_output_strictly,
     repack,
+    spread,
 )
 from keras_dts.utils.untracked import Untracked
 from keras_dts.utils.versions import __version__, versions
@@ -41,6 +43,7 @@ __all__ = [
     "fingerprint",
     "flatten",
     "is_keras_loss",
+    "is_partial",
     "loss_dtype",
     "per_output",
     "per_output_strictly",
@@ -52,6 +55,7 @@ __all__ = [
     "same_shape",
     "serialize",
     "show",
+    "spread",
     "static_shape",
     "symbolic_input",
     "sync_folder",

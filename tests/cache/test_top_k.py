@@ -17,6 +17,7 @@ from caches import (
 from helpers import crossentropy
 from keras import ops
 from scipy.special import log_softmax
+from text_runs import tokens
 from texts import SENTENCES, gpt2
 
 import keras_dts
@@ -54,14 +55,11 @@ def test_the_loss_is_that_of_the_top_k_distributions(tmp_path):
 
 def test_language_models_store_the_top_classes_of_each_token(tmp_path):
     teacher, student = gpt2(16, seed=1), gpt2(8, seed=2)
-    data = SENTENCES
+    data = x, _, weights = tokens(student, SENTENCES)
     distiller = keras_dts.Distiller(teacher, student, temperature=2.0)
     distiller.compile(keras.optimizers.SGD(0.0), crossentropy())
     cache = cached(teacher, data, tmp_path, top_k=5)
     logs = fit(distiller, cache, callbacks=[], batch_size=2, epochs=1)
-    x, _, weights = keras.tree.map_structure(
-        ops.convert_to_numpy, student.preprocessor(data)
-    )
     theirs, ours = (
         ops.convert_to_numpy(model(x)) for model in (teacher, student)
     )

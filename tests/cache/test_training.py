@@ -19,6 +19,7 @@ from caches import (
 )
 from helpers import copies, crossentropy, moved
 from keras import layers
+from text_runs import tokens
 from texts import LABELS, SENTENCES, bert, distil_bert, gpt2
 
 import keras_dts
@@ -249,7 +250,7 @@ def test_a_cache_stores_batches_of_strings(tmp_path):
 
 def test_a_language_models_cached_top_k_trains_in_chunks(tmp_path):
     teacher = gpt2(16, seed=1)
-    cache = cached(teacher, SENTENCES, tmp_path, top_k=5)
+    cache = cached(teacher, tokens(teacher, SENTENCES), tmp_path, top_k=5)
     logs = []
     for chunk_size in (None, 7):
         distiller = distil(teacher, gpt2(seed=2), chunk_size=chunk_size)

@@ -327,21 +327,20 @@ def small_llama(width=8, seed=0):
     return randomize(models.LlamaCausalLM(backbone=backbone), seed, 0.3)
 
 
+TOKENS = {"token_ids": X, "padding_mask": (PADDING > 0).astype("int32")}
+
+
 def test_llama_whose_last_embedding_is_its_own():
-    x = {"token_ids": X, "padding_mask": (PADDING > 0).astype("int32")}
-    both(make=lambda width=8, seed=0: small_llama(width, seed), x=x)
+    both(make=lambda width=8, seed=0: small_llama(width, seed), x=TOKENS)
 
 
-def texts(make, **kwargs):
-    x = {"prompts": SENTENCES, "responses": SENTENCES[::-1]}
-    x = x if make is gemma3 else SENTENCES
-    both(7, x=x, y=None, make=make, **kwargs)
-
-
-@pytest.mark.parametrize("make", [gpt2, gemma3])
-def test_tasks_read_and_write_strings(make):
-    texts(
-        make,
+# Strings without prompts are a setting in `equivalence`.
+def test_tasks_read_prompts_and_write_responses():
+    both(
+        7,
+        x={"prompts": SENTENCES, "responses": SENTENCES[::-1]},
+        y=None,
+        make=gemma3,
         options={"temperature": dts},
         compiling={"metrics": lambda: ["accuracy"]},
     )
@@ -354,14 +353,18 @@ def test_logits_that_are_capped_stay_so():
     states = 100 * np.ones((3, 1, 8), "float32")
     logits = keras.ops.convert_to_numpy(split.project(states, split.values()))
     assert np.max(np.abs(logits)) <= 0.5
-    texts(lambda **kwargs: gemma2(soft_cap=0.5, **kwargs), tolerance=1e-4)
+    both(
+        x=TOKENS,
+        make=lambda **kwargs: gemma2(soft_cap=0.5, **kwargs),
+        tolerance=1e-4,
+    )
 
 
 def test_rows_that_pad_a_vocabulary_are_cut_off():
     def make(width=8, seed=0):
         return gpt2(width, seed=seed, extra_rows=5 if seed == 1 else 0)
 
-    texts(make)
+    both(x=TOKENS, make=make)
 
 
 # Broken batches.
@@ -590,6 +593,12 @@ CANNOT = {
     "a loss that other tokens change": (
         "the loss on labels by_count, which gives no value for each",
         lambda: step(4, loss=by_count),
+    ),
+    "letters": (
+        "a loss whose labels are no classes of tokens",
+        lambda: Distiller(writer(), writer(), chunk_size=4).compile(
+            "sgd", keras.losses.CTC()
+        ),
     ),
     "soft labels": (
         r"labels `y` of shape \(3, 5, 11\)",
