@@ -192,6 +192,21 @@ def test_a_teacher_that_breaks_changes_nothing():
     )
 
 
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_batch_that_is_broken_in_one_replica_changes_nothing_in_any():
+    import tensorflow as tf
+
+    def make():
+        with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+            model = Distiller(mlp(16, seed=1), mlp(seed=2))
+            model.compile("adam", crossentropy(), on_fault="skip")
+        return model
+
+    data = {"x": BROKEN["inputs"], "y": MANY_Y}
+    assert_only_good_batches_count(make, data, [1], "`x` must be finite")
+
+
 def test_an_epoch_without_a_good_step_is_an_error_where_others_are_skipped():
     model = stateful()
     before = copies(model.student)
