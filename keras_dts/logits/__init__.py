@@ -14,6 +14,7 @@ from keras_dts.logits.convert import (
     to_stored_logits,
 )
 from keras_dts.logits.divergence import Distribution, kl, mix
+from keras_dts.logits.families import is_of_labels, is_of_values
 from keras_dts.logits.kinds import (
     OutputKind,
     find_output_kinds,
@@ -39,6 +40,7 @@ from keras_dts.logits.weights import (
     TokenMask,
     broadcast_weights,
     check_sample_weight,
+    entry_weights,
     weighted_mean,
 )
 
@@ -60,9 +62,12 @@ __all__ = [
     "check_sample_weight",
     "check_targets",
     "cross_entropy",
+    "entry_weights",
     "find_output_kinds",
     "from_stored_logits",
     "gives_logits",
+    "is_of_labels",
+    "is_of_values",
     "kl",
     "mix",
     "output_specs",

@@ -92,8 +92,8 @@ class BatchLogits(abc.ABC):
                 where it is false.
 
         Returns:
-            A scalar in nats: the mean of the outputs' gaps; or 0, if that
-            is not needed.
+            A scalar in nats: the mean of the gaps of the outputs that have
+            one; 0 where none has, or if that is not needed.
         """
 
     @abc.abstractmethod
@@ -155,7 +155,10 @@ class WholeBatch(BatchLogits):
         """Computes the mean gap, once."""
         del needed
         if self._gap is None:
-            self._gap = self._mean(LogitPair.gap_values)
+            known = [pair for pair in self.pairs if pair.has_gap]
+            self._gap = WholeBatch(known or self.pairs)._mean(
+                LogitPair.gap_values
+            )
         return self._gap
 
     def weighted_means(

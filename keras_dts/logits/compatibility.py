@@ -84,9 +84,8 @@ class OutputSpec:
                 "`distillation_losses` on logits compare distributions over "
                 "classes, and need an output that is one. Received: output "
                 f"{self.index}, which learns values by the loss "
-                f"{name_of(loss)!r}. Give `None` for it, and "
-                '`keras.distillation.FeatureDistillation("mse")` to compare '
-                "values"
+                f"{name_of(loss)!r}. Give `keras_dts.losses."
+                "MeanSquaredError()` for it, which compares values, or `None`"
             )
         said = reads_logits(loss)
         if student.source == "guessed" and said is not None:

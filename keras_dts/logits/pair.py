@@ -137,6 +137,11 @@ class LogitPair:
             self.student.shape
         )
 
+    @property
+    def has_gap(self) -> bool:
+        """Whether there are labels, and both models have the same classes."""
+        return self.labels is not None and self.same_classes
+
     def gap_values(self) -> Tensor:
         """Computes how far the student is behind at each entry.
 
@@ -146,7 +151,7 @@ class LogitPair:
             and where the models have different classes.
         """
         student = ops.stop_gradient(self.student)
-        if self.labels is None or not self.same_classes:
+        if not self.has_gap:
             return ops.zeros_like(student[..., 0])
         return cross_entropy(student, self.labels) - cross_entropy(
             self.teacher, self.labels
