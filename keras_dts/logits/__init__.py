@@ -19,6 +19,7 @@ from keras_dts.logits.kinds import (
     OutputKind,
     find_output_kinds,
     gives_logits,
+    lost_probabilities,
 )
 from keras_dts.logits.labels import read_labels
 from keras_dts.logits.ops import (
@@ -69,6 +70,7 @@ __all__ = [
     "is_of_labels",
     "is_of_values",
     "kl",
+    "lost_probabilities",
     "mix",
     "output_specs",
     "pair_outputs",
