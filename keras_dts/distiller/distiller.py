@@ -135,7 +135,7 @@ class Distiller(TeacherStudentModel):
         chunk_size: int | str | None = "auto",
         **kwargs: Any,
     ) -> None:
-        check_models(teacher, student)
+        check_models(teacher, student, teacher_inputs, student_inputs)
         check_weight("student_loss_weight", student_loss_weight, high=1.0)
         # The student's policy decides about loss scaling; its inputs are
         # cast by the student itself.

@@ -104,7 +104,7 @@ def pair_outputs(
 def check_targets(
     specs: tuple[OutputSpec, ...], student: Any, targets: Targets
 ) -> None:
-    """Raises unless labels and weights fit the outputs that losses read.
+    """Raises unless labels, weights and losses fit the outputs that are read.
 
     Args:
         specs: How each output is read.
@@ -112,7 +112,7 @@ def check_targets(
         targets: The labels and the weights.
 
     Raises:
-        ValueError: If a shape does not fit.
+        ValueError: If a shape does not fit, or a loss compares values.
     """
     outputs = flatten(student)
     labels, weights, losses = (
@@ -120,6 +120,7 @@ def check_targets(
     )
     for spec in specs:
         index = spec.index
+        spec.kinds_with(losses[index])
         if labels[index] is not None:
             independent = spec.independent_by(losses[index])
             check = check_label_rows if independent else are_indices
