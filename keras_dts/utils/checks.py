@@ -110,7 +110,7 @@ def check_weight(name: str, value: Any, *, high: float | None = None) -> None:
         check_number(name, value, low=0.0, high=high)
 
 
-def check_first(name: str, schedule: Schedule, **limits: float | None) -> None:
+def check_first(name: str, schedule: Any, **limits: float | None) -> None:
     """Raises unless a schedule begins with a finite number within limits.
 
     What comes later is not asked for: a schedule need not make sense after
