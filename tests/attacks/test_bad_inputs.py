@@ -49,12 +49,18 @@ BAD = ("wrong", "obscure", "spoilt", "NaN")
 # Known, and to be mended.
 OPEN = {
     # A step looks for values that are not finite in the teacher's logits alone.
+    "teacher of values: NaN",
     "student: NaN",
     "student: inf",
     "learning rate NaN",
     "x: NaN in the first batch",  # a ReLU of TensorFlow's makes it 0
     "x: NaN in the last batch",
+    "x: inf",
     "x: 1e38",
+    # Keras's own: on JAX a `StopIteration` without words, on TensorFlow an
+    # epoch of no steps.
+    "x: empty",
+    "batch_size=-1",
     # Labels are cast before they are checked, and soft ones are not checked.
     "y: 2**32",
     "y: 2**32 + 1",
@@ -234,6 +240,13 @@ MODELS = {
     "teacher: NaN": (of(teacher=broken(NAN)), "wrong"),
     "teacher: inf": (of(teacher=broken(INF)), "wrong"),
     "teacher: 1e30": (of(teacher=broken(1e30)), "the user's"),
+    "teacher of values: NaN": (
+        of(
+            teacher=broken(NAN),
+            distillation_losses=losses.MeanSquaredError(),
+        ),
+        "wrong",
+    ),
     "student: NaN": (of(student=broken(NAN)), "wrong"),
     "student: inf": (of(student=broken(INF)), "wrong"),
     "class_names": (
