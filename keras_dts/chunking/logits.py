@@ -13,6 +13,7 @@ from keras_dts.logits import (
     FAULTS,
     BatchLogits,
     EntryFunction,
+    Faults,
     LogitPair,
     WeightedMean,
     weighted_mean,
@@ -26,14 +27,14 @@ class LogitChunk(NamedTuple):
 
     Attributes:
         pair: Both models' logits, labels and weights, `(size, 1, ...)`.
-        faults: As in `BatchLogits`.
+        faults: What is wrong with the chunk.
         y: The labels; an index that names no class is replaced by one that
             does. `None` without labels.
         outputs: The student's outputs, for the loss on labels.
     """
 
     pair: LogitPair
-    faults: Tensor
+    faults: Faults
     y: Tensor | None
     outputs: Tensor
 
@@ -112,6 +113,7 @@ class ChunkedBatch(BatchLogits):
         self.label_values: Tensor | None = None
         self._label_loss = label_loss
         self._gap: Tensor | None = None
+        self._faults: Faults = {}
 
     def select(self, outputs: Iterable[int]) -> ChunkedBatch:
         """Returns the step: there is one output."""
@@ -148,15 +150,15 @@ class ChunkedBatch(BatchLogits):
         """Computes the losses, and all else that the step logs, in one pass."""
 
         def row(chunk: LogitChunk) -> list[Tensor]:
-            values = ops.zeros(())
+            nothing = warmth = ops.zeros(())
             if temperature is not None:
-                values = temperature.function(chunk.pair)
+                warmth = temperature.function(chunk.pair)
             return [
                 self._label_row(chunk),
-                ops.stop_gradient(values),
+                ops.stop_gradient(warmth),
                 chunk.pair.gap_values(),
                 _weights(chunk.pair),
-                *[chunk.faults[i] for i in range(len(FAULTS))],
+                *[chunk.faults.get(name, nothing) for name in FAULTS],
                 *[loss.function(chunk.pair) for loss in losses],
             ]
 
@@ -165,10 +167,16 @@ class ChunkedBatch(BatchLogits):
         )
         self.label_values = labels
         faults, columns = rest[: len(FAULTS)], rest[len(FAULTS) :]
-        self.faults = ops.stack([ops.max(fault) for fault in faults])
+        flags = (ops.any(ops.greater(column, 0)) for column in faults)
+        self._faults = dict(zip(FAULTS, flags, strict=True))
         self._gap = _mean(gaps, weights)
         values = [weighted_mean(column, weights) for column in columns]
         return values, temperature and _mean(warmth, weights)
+
+    def find_faults(self, suspect: Tensor) -> Faults:
+        """Says what is wrong with the step."""
+        del suspect
+        return self._faults
 
     def fold(
         self,

@@ -9,7 +9,6 @@ import keras
 from keras import ops
 
 from keras_dts.backend import fast, no_gradient
-from keras_dts.chunking import LogitChunk
 from keras_dts.logits import LogitPair, WholeBatch
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype
@@ -80,25 +79,16 @@ class DistillationMetrics:
 
     def update(self, batch: WholeBatch) -> None:
         """Updates the metrics by a step, one output after the other."""
-        if self.metrics:
-            for pair in batch.pairs:
-                self._update(pair, batch.faults[0])
+        for pair in batch.pairs:
+            self.update_pair(pair)
 
-    def update_chunk(self, chunk: LogitChunk) -> None:
-        """Updates the metrics by some tokens of a step."""
-        if self.metrics:
-            self._update(chunk.pair, chunk.faults[0])
-
-    def _update(self, pair: LogitPair, teacher_fault: Tensor) -> None:
-        """Updates the metrics by one output.
-
-        Args:
-            pair: The output. Teacher logits that were not finite are 0 there,
-                which no metric should see.
-            teacher_fault: 1 if there were such, which makes the metrics NaN.
-        """
-        trust = ops.where(ops.equal(teacher_fault, 0), 1.0, float("nan"))
-        weights = pair.for_each_entry(trust)
+    def update_pair(self, pair: LogitPair) -> None:
+        """Updates the metrics by one output, or by some tokens of it."""
+        if not self.metrics:
+            return
+        # Where the teacher says nothing, no class is its most probable one.
+        best = ops.max(pair.teacher, axis=-1)
+        weights = ops.where(ops.isfinite(best), 1.0, float("nan"))
         if pair.weights is not None:
             weights = weights * pair.weights
         for metric in self.metrics:

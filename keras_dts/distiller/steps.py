@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
@@ -10,6 +12,7 @@ from keras import ops
 from keras_dts.chunking import ChunkedBatch, ChunkPlan, LogitChunk
 from keras_dts.distiller.logs import DistillationMetrics, StepLogs
 from keras_dts.distiller.model_pair import ModelPair
+from keras_dts.distiller.notes import faults_of_data, not_finite
 from keras_dts.distiller.objective import Objective
 from keras_dts.distiller.student_loss import StudentLoss
 from keras_dts.distiller.teacher import TeacherSource, comes_in_chunks
@@ -72,7 +75,10 @@ class Steps:
             plan = None
         teacher = self._source.outputs(x, state[0] if state else None, plan)
         x = x.inputs if isinstance(x, CachedBatch) else x
-        y = TaughtLabels(y, teacher, x)
+        faults = faults_of_data(x, sample_weight)
+        if training:
+            faults["rate"] = not_finite(self._learning_rate(*state))
+        y = TaughtLabels(y, teacher, x, faults)
         if plan is not None and comes_in_chunks(teacher, plan):
             x = ChunkableBatch(x)
         elif training and self._objective.terms.student_paths:
@@ -128,6 +134,7 @@ class Steps:
             ),
             targets,
             plan,
+            dict(y.faults),
         )
         logits: Any = losses.logits
         if isinstance(logits, ChunkedBatch):
@@ -187,6 +194,16 @@ class Steps:
         names = tuple(getattr(distiller, "output_names", None) or ())
         return Targets(y, sample_weight, loss, names)
 
+    def _learning_rate(self, state: Any = None) -> Tensor:
+        """Returns the learning rate of a step; on JAX, from the state."""
+        optimizer = self._distiller.optimizer
+        scope: AbstractContextManager[Any] = contextlib.nullcontext()
+        if state is not None:
+            pairs = zip(optimizer.variables, state[2], strict=True)
+            scope = keras.StatelessScope(pairs)
+        with scope:
+            return ops.convert_to_tensor(optimizer.learning_rate)
+
     def _update_in_chunks(
         self,
         logits: ChunkedBatch,
@@ -197,7 +214,7 @@ class Steps:
         distiller = self._distiller
 
         def update(chunk: LogitChunk, y: Any, weights: Any) -> None:
-            metrics.update_chunk(chunk)
+            metrics.update_pair(chunk.pair)
             if y is not None:
                 keras.Model.compute_metrics(
                     distiller, None, y, chunk.outputs, weights

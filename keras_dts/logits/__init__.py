@@ -1,7 +1,6 @@
 """The outputs of both models as logits that can be compared."""
 
 from keras_dts.logits.batch import (
-    FAULTS,
     BatchLogits,
     EntryFunction,
     WeightedMean,
@@ -14,7 +13,8 @@ from keras_dts.logits.convert import (
     to_stored_logits,
 )
 from keras_dts.logits.divergence import Distribution, kl, mix
-from keras_dts.logits.families import is_of_labels, is_of_values
+from keras_dts.logits.families import is_of_values
+from keras_dts.logits.faults import FAULTS, Faults, teacher_faults
 from keras_dts.logits.kinds import (
     OutputKind,
     find_output_kinds,
@@ -51,6 +51,7 @@ __all__ = [
     "Distribution",
     "EntryFunction",
     "EntryWeights",
+    "Faults",
     "LogitPair",
     "OutputKind",
     "OutputSpec",
@@ -67,7 +68,6 @@ __all__ = [
     "find_output_kinds",
     "from_stored_logits",
     "gives_logits",
-    "is_of_labels",
     "is_of_values",
     "kl",
     "lost_probabilities",
@@ -78,6 +78,7 @@ __all__ = [
     "safe_sqrt",
     "soften",
     "standard_deviation",
+    "teacher_faults",
     "to_logits",
     "to_stored_logits",
     "top_classes",

@@ -8,13 +8,9 @@ from typing import NamedTuple
 
 from keras import ops
 
+from keras_dts.logits.faults import Faults, teacher_faults
 from keras_dts.logits.pair import LogitPair
 from keras_dts.types import Tensor
-from keras_dts.utils import loss_dtype
-
-# What may be wrong with a batch: the teacher's logits are not all finite, some
-# labels name no class, or the values of an output are not of its kind.
-FAULTS = ("teacher", "labels", "kind")
 
 # From the logits of one output to one value for each example or token, shape
 # `(batch, ...)`, or to a scalar that all of them share.
@@ -41,12 +37,9 @@ class BatchLogits(abc.ABC):
 
     Attributes:
         is_whole: Whether all logits are in memory.
-        faults: 1 for each of `FAULTS` that the step has, else 0; float32,
-            shape `(3,)`.
     """
 
     is_whole = True
-    faults: Tensor
 
     @property
     @abc.abstractmethod
@@ -112,20 +105,29 @@ class BatchLogits(abc.ABC):
             the entries that count, averaged over its outputs, or `None`.
         """
 
+    @abc.abstractmethod
+    def find_faults(self, suspect: Tensor) -> Faults:
+        """Says what is wrong with the step, after its losses.
+
+        Args:
+            suspect: Whether its loss is not finite, a bool scalar. In whole
+                batches, the teacher's logits are looked through only then.
+        """
+
 
 class WholeBatch(BatchLogits):
     """A step with all logits in memory.
 
     Args:
         pairs: The outputs that losses read.
-        faults: As in `BatchLogits`.
+        faults: What is wrong with labels and values.
     """
 
     def __init__(
-        self, pairs: Iterable[LogitPair], faults: Tensor | None = None
+        self, pairs: Iterable[LogitPair], faults: Faults | None = None
     ) -> None:
         self.pairs = tuple(pairs)
-        self.faults = faults
+        self._faults = faults or {}
         self._gap: Tensor | None = None
 
     @property
@@ -178,6 +180,11 @@ class WholeBatch(BatchLogits):
         part = self.select(temperature.outputs)
         return values, part._mean(temperature.function)
 
+    def find_faults(self, suspect: Tensor) -> Faults:
+        """Says what is wrong with the step."""
+        teacher = (pair.teacher for pair in self.pairs)
+        return {**self._faults, **teacher_faults(teacher, suspect)}
+
     def _mean(self, function: EntryFunction) -> Tensor:
         found = ((pair, function(pair)) for pair in self.pairs)
         means = [
@@ -190,8 +197,3 @@ class WholeBatch(BatchLogits):
 def _sum(values: Iterable[Tensor]) -> Tensor:
     first, *others = values
     return sum(others, first)
-
-
-def no_faults() -> Tensor:
-    """Returns the faults of a batch that has none, shape `(3,)`."""
-    return ops.zeros((len(FAULTS),), dtype=loss_dtype())

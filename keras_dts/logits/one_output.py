@@ -9,6 +9,7 @@ from keras import ops
 from keras_dts.backend import fast, zero_unless
 from keras_dts.logits.compatibility import OutputSpec
 from keras_dts.logits.convert import to_logits
+from keras_dts.logits.faults import Faults
 from keras_dts.logits.kinds import OutputKind, contradicts
 from keras_dts.logits.labels import (
     SafeLabels,
@@ -41,13 +42,13 @@ class ReadOutput(NamedTuple):
 
     Attributes:
         pair: The logits of both models.
-        faults: As in `BatchLogits`.
+        faults: What is wrong with labels and values.
         labels: The labels given; indices that name no class are replaced by
             one that does.
     """
 
     pair: LogitPair
-    faults: Tensor
+    faults: Faults
     labels: Tensor | None
 
 
@@ -86,9 +87,8 @@ def read_output(
         )
         for output, kind in zip(outputs, kinds, strict=True)
     )
-    teacher, teacher_fault = _finite_or_zero(teacher, weights)
     pair = LogitPair(
-        teacher,
+        teacher if weights is None else _where_weighed(teacher, weights),
         student,
         None if read is None else read.labels,
         weights,
@@ -102,10 +102,9 @@ def read_output(
         for output, kind in zip(outputs, kinds, strict=True)
         if kind.is_checked
     ]
-    none = fast.zeros_like(teacher_fault)
-    flags = [teacher_fault, none if label_fault is None else label_fault]
-    flags.append(fast.any_(fast.stack(wrong)) if wrong else none)
-    faults = ops.cast(fast.stack(flags), loss_dtype())
+    faults = {} if label_fault is None else {"labels": label_fault}
+    if wrong:
+        faults["kind"] = fast.any_(fast.stack(wrong))
     safe = targets.labels
     if read is not None and read.bad is not None:
         safe = restore_labels(read.labels, safe, read.ignored)
@@ -138,27 +137,17 @@ def _read_targets(
     return safe, weights, fault
 
 
-def _finite_or_zero(
-    logits: Tensor, weights: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Replaces logits that are not finite by 0, and reports them.
+def _where_weighed(logits: Tensor, weights: Tensor) -> Tensor:
+    """Replaces logits of entries that weigh nothing by 0.
+
+    A teacher may answer NaN at padding, which no weight of 0 would take out
+    of a gradient.
 
     Args:
         logits: The teacher's, shape `(batch, ..., classes)`.
-        weights: Shape `(batch, ...)`, or `None` where every entry counts.
-
-    Returns:
-        The logits, and whether an entry that counts had such logits.
+        weights: Shape `(batch, ...)`.
     """
-    # A sum is finite only where all its terms are.
-    if weights is None:
-        finite = fast.isfinite(fast.sum_(logits))
-        fault = ~finite
-    else:
-        rows = fast.isfinite(fast.sum_(logits, -1))
-        fault = _any(~rows, weights)
-        finite = rows[..., None]  # (batch, ..., 1)
-    return zero_unless(finite, logits), fault
+    return zero_unless(fast.not_equal(weights[..., None], 0), logits)
 
 
 def _any(flags: Tensor, weights: Tensor | None) -> Tensor:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from keras import ops
-
-from keras_dts.logits.batch import no_faults
 from keras_dts.logits.compatibility import OutputSpec, check_counts
+from keras_dts.logits.faults import Faults, join_faults
 from keras_dts.logits.labels import are_indices, check_label_rows
 from keras_dts.logits.one_output import OutputTargets, read_output
 from keras_dts.logits.pair import LogitPair
@@ -43,13 +41,13 @@ class PairedOutputs(NamedTuple):
 
     Attributes:
         pairs: A pair of logits for each output that losses read.
-        faults: As in `BatchLogits`.
+        faults: What is wrong with labels and values.
         y: The labels given; indices that name no class are replaced by one
             that does.
     """
 
     pairs: list[LogitPair]
-    faults: Tensor
+    faults: Faults
     y: Any
 
 
@@ -98,7 +96,7 @@ def pair_outputs(
         labels[i] = one.labels
     y = targets.y
     y = None if y is None else repack(y, student, labels, targets.names)
-    return PairedOutputs(pairs, _worst(faults), y)
+    return PairedOutputs(pairs, join_faults(faults), y)
 
 
 def check_targets(
@@ -139,9 +137,3 @@ def _weights(
     if overlap is None:
         return weights
     return overlap if weights is None else weights * overlap
-
-
-def _worst(faults: list[Tensor]) -> Tensor:
-    if not faults:
-        return no_faults()
-    return faults[0] if len(faults) == 1 else ops.max(ops.stack(faults), axis=0)
