@@ -252,7 +252,9 @@ def test_a_student_whose_numbers_are_too_large_for_its_dtype():
     model = Distiller(mlp(16, seed=1), student)
     model.compile("adam", crossentropy())
     before = copies(student)
-    with pytest.raises(ValueError, match="The loss must be finite"):
+    with pytest.raises(
+        ValueError, match="The loss of `student` must be finite"
+    ):
         fit(model, x=np.abs(X) * 10)
     assert moved(student, before) == 0.0
     # Loss scaling did not learn from it either.
