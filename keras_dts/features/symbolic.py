@@ -51,11 +51,14 @@ class SymbolicCall(keras.layers.Layer):
             raise
 
     def trace(self, *inputs: Any) -> Any:
-        """Runs the function on symbolic inputs, and returns its outputs."""
+        """Runs the function on symbolic inputs, and returns its outputs.
+
+        An error of the function is raised as it is; Keras would put words
+        about this layer before it.
+        """
         try:
             return self.compute_output_spec(*inputs)
         except Exception:
             if self._error is None:
                 raise
-            # As it was, without what Keras says before it.
             raise self._error from None
