@@ -83,15 +83,15 @@ class UndoableStep:
                 and_by_the_optimizer=optional is None
             )
         copies = Copies(self._kept)
-        (optional or step)(data)
+        logs = (optional or step)(data)
         copies.put_back(is_broken())
-        return self._distiller.get_metrics_result()
+        return self._as_they_are(logs)
 
     def _choose(
         self, step: Callable[..., Any], state: Any, data: Any
     ) -> tuple[Any, Any]:
         """Runs a step that is a function of the state."""
-        _, after = step(state, data)
+        logs, after = step(state, data)
         groups = self._groups()
         index = [v is self._notes.counts for v in groups[1]].index(True)
         broken = ops.any(ops.not_equal(after[1][index], state[1][index]))
@@ -106,8 +106,12 @@ class UndoableStep:
         variables = [v for group in groups for v in group]
         values = [value for group in chosen for value in group]
         with keras.StatelessScope(zip(variables, values, strict=True)):
-            logs = self._distiller.get_metrics_result()
-        return logs, chosen
+            return self._as_they_are(logs), chosen
+
+    def _as_they_are(self, logs: dict[str, Any]) -> dict[str, Any]:
+        """Returns what a step logs, by what the metrics are now."""
+        found = self._distiller.get_metrics_result()
+        return {name: found[name] for name in logs}
 
     def _groups(self) -> tuple[list[Any], ...]:
         """Returns the variables, as Keras groups them in the state."""
