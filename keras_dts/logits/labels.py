@@ -119,7 +119,7 @@ def to_labels(labels: Tensor, outputs: Tensor) -> Tensor:
     if not are_indices(labels, outputs):
         return ops.cast(labels, loss_dtype())
     labels = _without_column(labels, outputs)
-    if outputs.shape[-1] > 1:
+    if outputs.shape[-1] != 1:
         return _cast(labels, "int32")
     return _both(ops.cast(labels, loss_dtype()))
 
@@ -161,7 +161,9 @@ def read_labels(
         positive, bad = _read_truths(row)
         safe, unlabelled, given = _both(positive), None, positive
     else:
-        safe, bad, unlabelled = _read_indices(row, outputs.shape[-1], ignore)
+        safe, bad, unlabelled = _read_indices(
+            row, ops.shape(outputs)[-1], ignore
+        )
         given = _cast(safe, labels.dtype)
         if unlabelled is not None:
             given = ops.where(unlabelled, row, given)

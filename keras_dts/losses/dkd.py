@@ -93,7 +93,7 @@ class DKD(Divergence):
             known = ops.any(labels > 0, axis=-1, keepdims=True)
             labels = ops.where(known, labels, teacher_log_probs)
             labels = ops.argmax(labels, axis=-1)
-        classes = student_log_probs.shape[-1]
+        classes = ops.shape(student_log_probs)[-1]
         target = ops.one_hot(labels, classes, dtype="bool")
         teacher = _Parts(teacher_log_probs, target)
         student = _Parts(student_log_probs, target)
