@@ -49,11 +49,13 @@ class TaughtLabels(NamedTuple):
         y: The labels, or `None`.
         teacher: The teacher's outputs.
         inputs: The `x` of the batch.
+        faults: What is wrong with the batch, bool scalars by cause.
     """
 
     y: Any
     teacher: TeacherOutputs
     inputs: Any
+    faults: dict[str, Tensor]
 
 
 class FeatureBatch(NamedTuple):

@@ -5,26 +5,46 @@ from keras_dts.backend.chunked_map import fold_chunks, map_chunks
 from keras_dts.backend.softmax import (
     class_log_probs,
     exact_difference,
+    log_ratio,
 )
 from keras_dts.backend.steps import (
+    answer,
+    careful,
+    in_any_replica,
     needs_gradient,
     no_gradient,
+    only_if,
     replica_count,
     runs_eagerly,
     without_gradient,
     zero_unless,
 )
+from keras_dts.backend.undo import (
+    Copies,
+    StoppedStepError,
+    can_stop,
+    with_optional_update,
+)
 
 __all__ = [
+    "Copies",
+    "StoppedStepError",
+    "answer",
+    "can_stop",
+    "careful",
     "class_log_probs",
     "exact_difference",
     "fast",
     "fold_chunks",
+    "in_any_replica",
+    "log_ratio",
     "map_chunks",
     "needs_gradient",
     "no_gradient",
+    "only_if",
     "replica_count",
     "runs_eagerly",
+    "with_optional_update",
     "without_gradient",
     "zero_unless",
 ]

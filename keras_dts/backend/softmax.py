@@ -33,6 +33,16 @@ def class_log_probs(logits: Tensor, labels: Tensor) -> Tensor:
     return ops.take_along_axis(log_probs, index, axis=-1)[..., 0]
 
 
+def log_ratio(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """Computes `log p - log q`, and 0 where both rule a class out.
+
+    Args:
+        log_p: Log probabilities; -inf rules a class out.
+        log_q: Log probabilities of the same shape.
+    """
+    return ops.where(ops.equal(log_p, log_q), 0.0, log_p - log_q)
+
+
 def exact_difference(p: Tensor, q: Tensor, log_ratio: Tensor) -> Tensor:
     """Computes `p - q`, where equal digits do not cancel.
 

@@ -11,6 +11,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dts.backend import fast
+from keras_dts.backend.undo import on_cpu
 from keras_dts.types import Tensor
 
 
@@ -31,6 +33,16 @@ def replica_count() -> int:
     tf: Any = importlib.import_module("tensorflow")
     count: int = tf.distribute.get_strategy().num_replicas_in_sync
     return count
+
+
+def in_any_replica(flags: Tensor) -> Tensor:
+    """Says of flags, bool, which are up in one of TensorFlow's replicas."""
+    if replica_count() == 1:
+        return flags
+    tf: Any = importlib.import_module("tensorflow")
+    context = tf.distribute.get_replica_context()
+    count = context.all_reduce("SUM", ops.cast(flags, "int32"))
+    return ops.greater(count, 0)
 
 
 def no_gradient() -> AbstractContextManager[Any]:
@@ -72,6 +84,49 @@ def needs_gradient(tensor: Tensor) -> bool:
     return needed
 
 
+def only_if(
+    flag: Tensor | bool, function: Callable[[], Tensor], otherwise: Tensor
+) -> Tensor:
+    """Computes what is rarely needed, without a gradient.
+
+    PyTorch on a GPU computes it always, since a branch would wait for the flag.
+
+    Args:
+        flag: Whether it is needed, a bool scalar.
+        function: Computes it.
+        otherwise: What stands for it, of the same shape and dtype.
+    """
+    known = flag if isinstance(flag, bool) else answer(flag)
+    if known is not None:
+        return function() if known else otherwise
+    if runs_eagerly():
+        return ops.where(flag, function(), otherwise)
+    return ops.cond(flag, function, lambda: otherwise)
+
+
+def careful(
+    function: Callable[[], list[Tensor]],
+    careless: Callable[[], list[Tensor]],
+) -> list[Tensor]:
+    """Computes something with care for what is rare, without a gradient.
+
+    XLA and a GPU have the care for nothing. Elsewhere it costs passes over the
+    memory, and is taken only if the other way gave NaN or infinity.
+
+    Args:
+        function: Computes it with care.
+        careless: Computes it without. Its last tensor shows whether that was
+            right.
+    """
+    if keras.config.backend() == "jax":
+        return function()
+    found = careless()
+    good = fast.isfinite(fast.sum_(found[-1]))
+    if not runs_eagerly():
+        return list(ops.cond(good, lambda: found, function))
+    return function() if answer(good) is not True else found
+
+
 def zero_unless(flags: Tensor, values: Tensor) -> Tensor:
     """Returns values where a flag is up, and 0 elsewhere.
 
@@ -79,18 +134,16 @@ def zero_unless(flags: Tensor, values: Tensor) -> Tensor:
         flags: Bool, of a shape that broadcasts with `values`.
         values: A tensor that no gradient flows into.
     """
-    if _can_be_asked(flags) and flags.all():
+    if answer(flags.all() if runs_eagerly() else flags):
         return values
     return ops.where(flags, values, 0.0)
 
 
-def _can_be_asked(flags: Tensor) -> bool:
-    """Says whether Python knows a tensor's value without waiting for it.
+def answer(flag: Tensor) -> bool | None:
+    """Returns the value of a bool scalar, or `None` where that would wait.
 
-    It does where PyTorch computes on the CPU, and compiles nothing.
+    It does not wait where PyTorch computes on the CPU, and compiles nothing.
     """
-    if keras.config.backend() != "torch":
-        return False
-    torch: Any = importlib.import_module("torch")
-    compiles: bool = torch.compiler.is_compiling()
-    return flags.device.type == "cpu" and not compiles
+    if keras.config.backend() != "torch" or not on_cpu(flag):
+        return None
+    return bool(flag)

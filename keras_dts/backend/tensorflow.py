@@ -6,6 +6,8 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+import keras
+
 from keras_dts.backend.loops import repeat
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype
@@ -129,3 +131,41 @@ class ChunkedMap:
 
 def _array(many: Tensor, dtype: Any, element: Any) -> Any:
     return tf.TensorArray(dtype, many, element_shape=element)
+
+
+def training_step(
+    model: Any, data: Any, is_broken: Callable[[], Tensor]
+) -> dict[str, Any]:
+    """Runs the training step of `keras.Model`, without an update if need be.
+
+    Keras's own has no place where an update could be left out, and what an
+    optimizer moves takes long to copy.
+
+    Args:
+        model: A compiled `keras.Model` that has weights to train.
+        data: A batch.
+        is_broken: Says, when the loss is computed, whether the optimizer is to
+            move nothing, a bool scalar.
+
+    Returns:
+        The logs.
+    """
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    optimizer, weights = model.optimizer, model.trainable_weights
+    if not optimizer.built:  # a branch can make no variables
+        optimizer.build(weights)
+    with tf.GradientTape() as tape:
+        y_pred = model(x, training=True)
+        loss = model.compute_loss(x, y, y_pred, sample_weight, training=True)
+        scaled = optimizer.scale_loss(loss)
+    gradients = tape.gradient(scaled, weights)
+    first = next(leaf for leaf in tf.nest.flatten(x) if leaf is not None)
+    model.metrics[0].update_state(loss, sample_weight=tf.shape(first)[0])
+
+    def update() -> None:
+        optimizer.apply_gradients(zip(gradients, weights, strict=True))
+
+    tf.cond(is_broken(), lambda: None, update)
+    logs: dict[str, Any]
+    logs = model.compute_metrics(x, y, y_pred, sample_weight)
+    return logs

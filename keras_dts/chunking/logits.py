@@ -13,8 +13,10 @@ from keras_dts.logits import (
     FAULTS,
     BatchLogits,
     EntryFunction,
+    Faults,
     LogitPair,
     WeightedMean,
+    broadcast_weights,
     weighted_mean,
 )
 from keras_dts.types import Tensor
@@ -26,14 +28,14 @@ class LogitChunk(NamedTuple):
 
     Attributes:
         pair: Both models' logits, labels and weights, `(size, 1, ...)`.
-        faults: As in `BatchLogits`.
+        faults: What is wrong with the chunk.
         y: The labels; an index that names no class is replaced by one that
             does. `None` without labels.
         outputs: The student's outputs, for the loss on labels.
     """
 
     pair: LogitPair
-    faults: Tensor
+    faults: Faults
     y: Tensor | None
     outputs: Tensor
 
@@ -112,6 +114,12 @@ class ChunkedBatch(BatchLogits):
         self.label_values: Tensor | None = None
         self._label_loss = label_loss
         self._gap: Tensor | None = None
+        self._faults: Faults = {}
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether there are labels."""
+        return "y" in self.tokens.batch
 
     def select(self, outputs: Iterable[int]) -> ChunkedBatch:
         """Returns the step: there is one output."""
@@ -132,7 +140,7 @@ class ChunkedBatch(BatchLogits):
         if self._gap is not None:
             return self._gap
         nothing = ops.zeros((), dtype=loss_dtype())
-        if "y" not in self.tokens.batch:
+        if not self.has_labels:
             return nothing
 
         def measure() -> Tensor:
@@ -148,15 +156,15 @@ class ChunkedBatch(BatchLogits):
         """Computes the losses, and all else that the step logs, in one pass."""
 
         def row(chunk: LogitChunk) -> list[Tensor]:
-            values = ops.zeros(())
+            nothing = warmth = ops.zeros(())
             if temperature is not None:
-                values = temperature.function(chunk.pair)
+                warmth = temperature.function(chunk.pair)
             return [
                 self._label_row(chunk),
-                ops.stop_gradient(values),
+                ops.stop_gradient(warmth),
                 chunk.pair.gap_values(),
                 _weights(chunk.pair),
-                *[chunk.faults[i] for i in range(len(FAULTS))],
+                *[chunk.faults.get(name, nothing) for name in FAULTS],
                 *[loss.function(chunk.pair) for loss in losses],
             ]
 
@@ -165,10 +173,16 @@ class ChunkedBatch(BatchLogits):
         )
         self.label_values = labels
         faults, columns = rest[: len(FAULTS)], rest[len(FAULTS) :]
-        self.faults = ops.stack([ops.max(fault) for fault in faults])
+        flags = (ops.any(ops.greater(column, 0)) for column in faults)
+        self._faults = dict(zip(FAULTS, flags, strict=True))
         self._gap = _mean(gaps, weights)
         values = [weighted_mean(column, weights) for column in columns]
         return values, temperature and _mean(warmth, weights)
+
+    def find_faults(self, suspect: Tensor) -> Faults:
+        """Says what is wrong with the step."""
+        del suspect
+        return self._faults
 
     def fold(
         self,
@@ -182,12 +196,13 @@ class ChunkedBatch(BatchLogits):
             update: Updates them, from a chunk, its labels as they came, or
                 `None`, and its sample weights, or `None`.
             variables: The variables.
-            sample_weight: One weight for each token, shape
-                `(batch, length)`, or `None`.
+            sample_weight: The user's weights, or `None`.
         """
         batch = dict(self.tokens.batch)
         if sample_weight is not None:
-            batch["sample_weight"] = one_by_one(sample_weight)
+            ones = ops.ones(self.tokens.shape, dtype=loss_dtype())
+            weights = broadcast_weights(sample_weight, ones) * ones
+            batch["sample_weight"] = one_by_one(weights)
         frozen = self.tokens._replace(batch=batch).frozen()
 
         def body(

@@ -19,6 +19,7 @@ from keras_dts.logits import (
     OutputSpec,
     Targets,
     pair_outputs,
+    teacher_faults,
 )
 from keras_dts.types import HiddenStates, TeacherOutputs, Tensor
 from keras_dts.utils import per_output
@@ -129,7 +130,10 @@ class Chunker:
                 Targets(chunk.get("y"), chunk["weights"], loss),
                 self._weights_layer,
             )
-            return LogitChunk(paired.pairs[0], paired.faults, paired.y, outputs)
+            (pair,) = paired.pairs
+            # Beside a projection onto the vocabulary, a look costs little.
+            faults = paired.faults | teacher_faults([pair.teacher], True)
+            return LogitChunk(pair, faults, paired.y, outputs)
 
         return read
 

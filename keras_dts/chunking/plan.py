@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from keras_dts.features import SplitModel, split_model
+from keras_dts.logits import reads_classes
 from keras_dts.utils import check_number
 
 # "auto" cuts a step into chunks where the logits of one model have at least
@@ -55,6 +56,8 @@ class ChunkPlan:
             refusal = "`loss_weights` were given to `compile`"
         if any(getattr(x, "reduction", "") in (None, "none") for x in losses):
             refusal = "a loss without a reduction"
+        if any(reads_classes(x) is False for x in losses):
+            refusal = "a loss whose labels are no classes of tokens"
         jit = options.get("jit_compile", "auto") is not False
         return dataclasses.replace(self, refusal=refusal, jit=jit)
 

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_dts.distiller.logs import DistillationMetrics
 from keras_dts.distiller.model_pair import ModelPair
 from keras_dts.distiller.objective import Objective
 from keras_dts.distiller.steps import labels_of
@@ -45,13 +46,11 @@ class TeacherStudentModel(keras.Model, abc.ABC):
     complete. `save_weights`, which Keras's callbacks call, leaves the
     teacher's weights out and keeps its fingerprint.
 
-    A subclass has the arguments of its constructor as attributes, and those
-    below.
+    A subclass has the arguments of its constructor and of `compile` as
+    attributes.
 
     Attributes:
         objective: The objective of training steps.
-        _models: The teacher and the student, for those who run them.
-        _shared: The temperature. A loss that uses it tracks it.
     """
 
     teacher: keras.Model
@@ -59,7 +58,8 @@ class TeacherStudentModel(keras.Model, abc.ABC):
     objective: Objective
     _models: ModelPair
     _shared: Untracked[Temperature]
-
+    _comparisons: DistillationMetrics
+    on_fault: str = "raise"
     # Attributes that Keras's saving shall not find.
     _hidden: frozenset[str] | set[str] = frozenset()
 
@@ -74,9 +74,9 @@ class TeacherStudentModel(keras.Model, abc.ABC):
         return self._shared.value
 
     @property
-    @abc.abstractmethod
     def distillation_metrics(self) -> list[Any]:
         """The metrics that `compile` got as `distillation_metrics`."""
+        return self._comparisons.metrics
 
     @property
     def evaluates_teacher(self) -> bool:
@@ -197,7 +197,7 @@ class TeacherStudentModel(keras.Model, abc.ABC):
         config = super().get_compile_config()
         if config:
             metrics = serialize(self.distillation_metrics)
-            config["distillation_metrics"] = metrics
+            config.update(distillation_metrics=metrics, on_fault=self.on_fault)
         return config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from keras_dts.cache import CacheAdapter
+from keras_dts.cache import CacheAdapter, TeacherCache
 from keras_dts.distiller.fit_data import FitData
 from keras_dts.distiller.logs import StepLogs
 from keras_dts.distiller.model_pair import ModelPair
@@ -60,7 +60,17 @@ def compose(
     )
     logs = StepLogs(objective.logged_names)
     steps = Steps(models, objective, student_loss, logs, distiller)
-    cache = CacheAdapter(distiller.student, distiller.check_cache)
+
+    def check_cache(cache: TeacherCache) -> None:
+        cache.check_teacher(distiller.teacher)
+        cache.check_from_logits(models.from_logits[0])
+        objective.check_cache(cache)
+
+    cache = CacheAdapter(distiller.student, check_cache)
     text = RawTextAdapter(*pair, *inputs)
-    fit_data = FitData((cache, text), lambda: distiller.evaluates_teacher)
+    fit_data = FitData(
+        (cache, text),
+        lambda: distiller.evaluates_teacher,
+        steps.check_given_labels,
+    )
     return Parts(models, objective, logs, steps, fit_data)

@@ -9,7 +9,6 @@ from typing import Any
 
 import keras
 
-from keras_dts.cache import TeacherCache
 from keras_dts.chunking import plan_chunks
 from keras_dts.distiller.arguments import (
     check_models,
@@ -22,9 +21,10 @@ from keras_dts.distiller.arguments import (
 from keras_dts.distiller.base import TeacherStudentModel
 from keras_dts.distiller.compose import compose
 from keras_dts.distiller.epochs import add_callbacks
-from keras_dts.distiller.faults import FaultGuard, clear_faults, raise_faults
+from keras_dts.distiller.faults import FaultGuard, raise_faults
 from keras_dts.distiller.fit_data import FitData, converted
 from keras_dts.distiller.logs import DistillationMetrics
+from keras_dts.distiller.undo import UndoableStep
 from keras_dts.temperatures import (
     DEFAULT_TEMPERATURE,
     Temperature,
@@ -33,7 +33,7 @@ from keras_dts.temperatures import (
 )
 from keras_dts.text import is_causal
 from keras_dts.types import TaughtLabels, Tensor
-from keras_dts.utils import Schedule, Untracked, check_weight
+from keras_dts.utils import Schedule, Untracked, check_choice, check_weight
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -67,8 +67,9 @@ class Distiller(TeacherStudentModel):
         student: The `keras.Model` to train.
         distillation_losses: A `keras.distillation.DistillationLoss`, or a
             list of them, each for all outputs. An entry may be a list or
-            dictionary like the outputs, of losses on logits, with `None` for
-            an output to skip. Defaults to `keras_dts.losses.KD()`.
+            dictionary like the outputs, of losses on logits or on values
+            (docs/works.md), with `None` for an output to skip. Defaults to
+            `keras_dts.losses.KD()`.
         distillation_loss_weights: A number of at least 0, or a
             `keras.optimizers.schedules` object, for each entry. Defaults to
             1 for each.
@@ -134,7 +135,7 @@ class Distiller(TeacherStudentModel):
         chunk_size: int | str | None = "auto",
         **kwargs: Any,
     ) -> None:
-        check_models(teacher, student)
+        check_models(teacher, student, teacher_inputs, student_inputs)
         check_weight("student_loss_weight", student_loss_weight, high=1.0)
         # The student's policy decides about loss scaling; its inputs are
         # cast by the student itself.
@@ -156,7 +157,8 @@ class Distiller(TeacherStudentModel):
         self.objective, self.logs = parts.objective, parts.logs
         self.fit_data = parts.fit_data
         self._models, self._steps = parts.models, parts.steps
-        self._distillation_metrics = DistillationMetrics([])
+        self._undoable = UndoableStep(self, self.objective.notes)
+        self._comparisons = DistillationMetrics([])
         self.built = self._models.build_symbolically()
         losses = self.objective.terms.softened_losses(self.temperature)
         self._plan = plan_chunks(chunk_size, teacher, student, losses)
@@ -167,20 +169,17 @@ class Distiller(TeacherStudentModel):
         return self._entries[0]
 
     @property
-    def distillation_metrics(self) -> list[Any]:
-        """The metrics that `compile` got as `distillation_metrics`."""
-        return self._distillation_metrics.metrics
-
-    @property
     def plain_config(self) -> dict[str, Any]:
         """The arguments of the constructor that hold no objects."""
-        return {
-            "from_logits": self._models.from_logits,
-            "chunk_size": self._plan.chunk_size,
-        }
+        how = self._models.from_logits
+        return {"from_logits": how, "chunk_size": self._plan.chunk_size}
 
     def compile(
-        self, *args: Any, distillation_metrics: Any = None, **kwargs: Any
+        self,
+        *args: Any,
+        distillation_metrics: Any = None,
+        on_fault: str = "raise",
+        **kwargs: Any,
     ) -> None:
         """Configures the training; see `keras.Model.compile`.
 
@@ -190,14 +189,18 @@ class Distiller(TeacherStudentModel):
                 compare the models, such as `keras_dts.metrics.TeacherKL()`.
                 Each step calls `update_state(teacher_logits, student_logits,
                 sample_weight=weights)` for each output that a loss on logits
-                reads; with NaN for teacher logits that are not finite.
+                reads.
+            on_fault: What `fit` does after a broken batch, whose step changes
+                nothing (docs/reliability.md): `"raise"`, or `"skip"` to log
+                `skipped_steps` and warn.
             **kwargs: As for `keras.Model.compile`. For causal language
                 models of KerasHub, `metrics` count as `weighted_metrics`.
 
         Raises:
-            ValueError: If `distillation_metrics` is no list of metrics with
-                names of their own, or no loss reads logits.
+            ValueError: For metrics without names of their own or a loss on
+                logits, and another `on_fault`.
         """
+        check_choice("on_fault", on_fault, ["raise", "skip"])
         metrics = to_metrics(
             distillation_metrics,
             ["loss", *self.logs.names],
@@ -209,7 +212,8 @@ class Distiller(TeacherStudentModel):
             weigh_metrics(bound.arguments)
         self._plan = self._plan.for_compile(bound.arguments)
         super().compile(*bound.args, **bound.kwargs)
-        self._distillation_metrics = DistillationMetrics(metrics)
+        self._comparisons = DistillationMetrics(metrics)
+        self.on_fault = on_fault
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> Any:
@@ -218,6 +222,7 @@ class Distiller(TeacherStudentModel):
         guard = FaultGuard()
         add_callbacks(self, bound.arguments, guard)
         self.fit_data.for_fit(bound.arguments)
+        self._undoable.look_again()
         try:
             return super().fit(*bound.args, **bound.kwargs)
         finally:
@@ -228,9 +233,12 @@ class Distiller(TeacherStudentModel):
         """Trains on one batch; see `keras.Model.train_on_batch`."""
         bound = inspect.signature(super().train_on_batch).bind(*args, **kwargs)
         self.fit_data.for_training_batch(bound.arguments)
-        clear_faults(self)
+        notes = self.objective.notes
+        notes.clear()
+        self._undoable.look_again()
         logs = super().train_on_batch(*bound.args, **bound.kwargs)
-        raise_faults(self, self.objective.faults, "in this batch")
+        if self.on_fault == "raise":
+            raise_faults(self, notes.counts, "this call")
         return logs
 
     evaluate = converted(keras.Model.evaluate, FitData.for_evaluation)
@@ -242,16 +250,10 @@ class Distiller(TeacherStudentModel):
         keras.Model.predict_on_batch, FitData.for_prediction_batch
     )
 
-    def check_cache(self, cache: TeacherCache) -> None:
-        """Raises a `ValueError` unless a cache has what the losses read."""
-        cache.check_teacher(self.teacher)
-        cache.check_from_logits(self._models.from_logits[0])
-        self.objective.check_cache(cache)
-
     def train_step(self, *args: Any) -> Any:
         """Gets the teacher's outputs, then defers to Keras's own step."""
         args = self._steps.with_teacher(*args, plan=self._plan, training=True)
-        return super().train_step(*args)
+        return self._undoable(super().train_step, *args)
 
     def test_step(self, *args: Any) -> Any:
         """Evaluates the student; the teacher runs for metrics that need it."""
@@ -277,7 +279,7 @@ class Distiller(TeacherStudentModel):
         the teacher's part.
         """
         step = (x, y, y_pred, sample_weight)
-        metrics = self._distillation_metrics
+        metrics = self._comparisons
         if training and isinstance(y, TaughtLabels):
             return self._steps.training_loss(*step, self._plan, metrics)
         return self._steps.evaluation_loss(*step, metrics)
@@ -287,12 +289,11 @@ class Distiller(TeacherStudentModel):
     ) -> list[Temperatures | None]:
         """Returns the temperatures of a batch: `x`, labels and weights.
 
-        Nothing changes.
-
         Returns:
             For each output, `None` if no loss softens it by the distiller's
             temperature, or `Temperatures` of NumPy arrays: a scalar each, or
-            one value for each entry that counts, shape `(entries,)`.
+            one value for each entry that counts, shape `(entries,)`. Nothing
+            changes.
         """
         given = {"x": x, "y": y, "sample_weight": sample_weight}
         self.fit_data.for_training_batch(given)

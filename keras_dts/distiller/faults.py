@@ -1,22 +1,23 @@
-"""Broken batches: noted by the steps, raised by callbacks."""
+"""Broken batches: what the steps have noted is told."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
+
+from keras_dts.distiller.notes import CAUSES
 
 
 class FaultGuard(keras.callbacks.Callback):
-    """Stops a training on invalid data; `keras_dts.Distiller.fit` adds it.
+    """Tells of broken batches; `keras_dts.Distiller.fit` adds it.
 
-    Each step notes logits of the teacher that are NaN or infinite and labels
-    that name no class, and gives such a batch a loss of 0. The notes are read
-    before the second step and after each epoch, so that no other step waits
-    for them. If the first step fails, the models get back what they had.
+    A step notes what is wrong with its batch, and changes nothing else. The
+    notes are read before the second step and after each epoch, so that no
+    other step waits for them.
 
     The first two steps are watched by standing in for the model's
     `train_function`, because Keras calls the batch methods of a callback in
@@ -28,28 +29,37 @@ class FaultGuard(keras.callbacks.Callback):
         self._epoch = 0
         self._distiller: Any = None
         self._train: Callable[..., Any] | None = None
-        self._weights: list[Any] = []
 
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        """Remembers the epoch, and before the first one begins to watch."""
+        """Forgets older notes, and before the first epoch begins to watch."""
         self._epoch = epoch
+        self.model.objective.notes.clear()
         if self._distiller is None:
             # On JAX, `self.model` moves the state back into the variables,
             # which the steps below must not do.
             self._distiller = distiller = self.model
-            clear_faults(distiller)
-            weights = distiller.student.get_weights()
-            self._weights = [np.array(w) for w in weights]
             self._train = distiller.train_function
             distiller.train_function = self._first_step
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        """Reads the notes of the epoch."""
-        self._raise(self.model.objective.faults)
+        """Reads the notes of the epoch, and logs how many steps it skipped."""
+        distiller, steps = self.model, self.params["steps"]
+        counts = distiller.objective.notes.counts
+        if distiller.on_fault == "raise":
+            self._raise(counts)
+            return
+        skipped = int(ops.convert_to_numpy(ops.sum(counts)))
+        if logs is not None:
+            logs["skipped_steps"] = skipped
+        if skipped == steps:
+            self._raise(counts)
+        if skipped:
+            causes = describe(distiller, counts, self._when())
+            warnings.warn("\n".join(causes), stacklevel=2)
 
     def stop_watching(self) -> None:
         """Gives the distiller its `train_function` back."""
@@ -74,10 +84,11 @@ class FaultGuard(keras.callbacks.Callback):
 
     def _second_step(self, *args: Any) -> Any:
         """Reads the notes of the first step, then runs the second one."""
-        noted = self._distiller.objective.faults
+        noted = self._distiller.objective.notes.counts
         values = _values_in_state(self._distiller, *args)
         found = [value for variable, value in values if variable is noted]
-        self._raise(found[0] if found else noted)
+        if self._distiller.on_fault == "raise":
+            self._raise(found[0] if found else noted)
         self._distiller.train_function = self._train
         return self._step(*args)
 
@@ -85,16 +96,11 @@ class FaultGuard(keras.callbacks.Callback):
         train: Any = self._train
         return train(*args)
 
-    def _raise(self, faults: Any) -> None:
-        """Raises for broken batches; after the first step, undoes it."""
-        when = f"in epoch {self._epoch + 1} of {self.params['epochs']}"
-        try:
-            raise_faults(self._distiller, faults, when)
-        except ValueError:
-            if self._weights:
-                self.model.student.set_weights(self._weights)
-            raise
-        self._weights = []
+    def _raise(self, counts: Any) -> None:
+        raise_faults(self._distiller, counts, self._when())
+
+    def _when(self) -> str:
+        return f"epoch {self._epoch + 1} of {self.params['epochs']}"
 
 
 def _values_in_state(distiller: Any, *args: Any) -> list[tuple[Any, Any]]:
@@ -121,43 +127,85 @@ def _values_in_state(distiller: Any, *args: Any) -> list[tuple[Any, Any]]:
     ]
 
 
-def clear_faults(distiller: Any) -> None:
-    """Forgets the broken batches that a distiller's steps have noted."""
-    faults = distiller.objective.faults
-    faults.assign(np.zeros(faults.shape, "float32"))
-
-
-def raise_faults(distiller: Any, faults: Any, when: str) -> None:
+def raise_faults(distiller: Any, counts: Any, when: str) -> None:
     """Raises if the steps of a distiller have noted a broken batch.
 
     Args:
         distiller: A `keras_dts.Distiller`.
-        faults: Its notes, shape `(3,)`.
-        when: When that was, for the message.
+        counts: How many steps were broken, by cause, see `FaultNotes`.
+        when: Where they were, for the message.
 
     Raises:
-        ValueError: If the teacher's logits were not finite, class indices in
-            the labels named no class, or an output was not what it was taken
-            for.
+        ValueError: The first of `describe`.
     """
-    teacher, labels, kind = ops.convert_to_numpy(faults) > 0
-    if teacher:
-        raise ValueError(
-            "The logits of `teacher` must be finite. Received: NaN or "
-            f"infinite logits from the teacher {distiller.teacher.name!r} "
-            f"{when}. The student learned nothing from these batches."
-        )
-    if labels:
-        raise ValueError(
-            "The class indices in `y` must be at least 0 and less than the "
-            f"number of classes. Received: others {when}. The student "
-            "learned nothing from these batches."
-        )
-    if kind:
-        raise ValueError(
-            "`from_logits` must say of each model whether its outputs are "
-            "logits. Received: rows that are not negative and add up to 1 "
-            "from outputs taken for logits, or other rows from outputs taken "
-            f"for probabilities, {when}. The student learned nothing from "
-            "these batches."
-        )
+    for message in describe(distiller, counts, when):
+        raise ValueError(message)
+
+
+def describe(distiller: Any, counts: Any, when: str) -> list[str]:
+    """Says what was wrong with the steps of a distiller, cause by cause.
+
+    Args:
+        distiller: A `keras_dts.Distiller`.
+        counts: How many steps were broken, by cause, see `FaultNotes`.
+        when: Where they were, for the messages.
+    """
+    names = {
+        "teacher": repr(distiller.teacher.name),
+        "student": repr(distiller.student.name),
+        "classes": distiller._models.class_counts(distiller.loss),
+    }
+    noted = zip(CAUSES, ops.convert_to_numpy(counts), strict=True)
+    return [
+        f"{_MESSAGES[cause].format(**names)}, in {_steps(int(count))} of "
+        f"{when}. Such a step changes nothing."
+        for cause, count in noted
+        if count > 0
+    ]
+
+
+def _steps(count: int) -> str:
+    return "1 step" if count == 1 else f"{count} steps"
+
+
+_MESSAGES = {
+    "inputs": "`x` must be finite. Received: NaN or infinite inputs",
+    "weights": (
+        "`sample_weight` must be finite. Received: NaN or infinite weights"
+    ),
+    "schedules": (
+        "The weights of losses and the temperature must be finite. Received: "
+        "NaN or infinite ones from `student_loss_weight`, "
+        "`distillation_loss_weights` or `temperature`"
+    ),
+    "rate": (
+        "The learning rate of `optimizer` must be finite. Received: NaN or "
+        "infinity"
+    ),
+    "labels": (
+        "The class indices in `y` must be at least 0 and less than the number "
+        "of classes, {classes}. Soft labels must be finite, not negative, and "
+        "add up to 1. A class index that means no label must be the "
+        "`ignore_class` of the loss given to `compile`. Received: others"
+    ),
+    "teacher": (
+        "The logits of `teacher` must be finite. Received: NaN or infinite "
+        "logits from the teacher {teacher}"
+    ),
+    "ruled out": (
+        "A class that the teacher {teacher} rules out by a logit of -inf must "
+        "be ruled out by the student too, or the loss must take it. Received: "
+        "logits of -inf, and a loss that is not finite"
+    ),
+    "kind": (
+        "`from_logits` must say of each model whether its outputs are logits. "
+        "Received: rows that are not negative and add up to 1 from outputs "
+        "taken for logits, or other rows from outputs taken for probabilities"
+    ),
+    "loss": (
+        "The loss of `student` must be finite. Received: NaN or infinity, from "
+        "finite inputs and finite logits of the teacher: from weights or "
+        "outputs of the student {student}, from values of the teacher, from "
+        "labels, or from a loss"
+    ),
+}

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_dts.distiller.given_labels import with_no_labels
 from keras_dts.utils import DataAdapter
 
 _NAMES = ("x", "y", "sample_weight")
@@ -22,15 +23,18 @@ class FitData:
             have made of the data, so that a cache of raw strings is first
             opened and then tokenized.
         evaluates_teacher: Returns whether evaluations run the teacher.
+        check_labels: Raises for labels that Keras would change.
     """
 
     def __init__(
         self,
         adapters: tuple[DataAdapter, ...],
         evaluates_teacher: Callable[[], bool],
+        check_labels: Callable[[Any], None],
     ) -> None:
         self._adapters = adapters
         self._evaluates_teacher = evaluates_teacher
+        self._check = check_labels
 
     def for_fit(self, options: dict[str, Any]) -> None:
         """Converts the training and the validation data of `fit`.
@@ -49,6 +53,8 @@ class FitData:
         if self._adapt(part, teacher=self._evaluates_teacher()):
             options["validation_data"] = part["x"]
             options.pop("validation_batch_size", None)
+        elif part["y"] is not data[1]:
+            options["validation_data"] = tuple(part[name] for name in _NAMES)
 
     def for_evaluation(self, options: dict[str, Any]) -> None:
         """Converts the data of `evaluate`."""
@@ -79,12 +85,17 @@ class FitData:
             if adapter.takes(options.get("x")):
                 adapter.adapt(options, teacher=teacher, training=training)
                 adapted = True
+        self._check(options.get("y"))
+        y = with_no_labels(options.get("y"), options.get("sample_weight"))
+        if y is not None:
+            options["y"] = y
         return adapted
 
     def _adapt_batch(self, options: dict[str, Any], *, teacher: bool) -> None:
         for adapter in self._adapters:
             if adapter.takes(options.get("x")):
                 adapter.adapt_batch(options, teacher=teacher)
+        self._check(options.get("y"))
 
 
 def converted(

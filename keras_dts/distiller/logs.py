@@ -9,7 +9,6 @@ import keras
 from keras import ops
 
 from keras_dts.backend import fast, no_gradient
-from keras_dts.chunking import LogitChunk
 from keras_dts.logits import LogitPair, WholeBatch
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype
@@ -27,6 +26,8 @@ class StepLogs(keras.metrics.Metric):
     def __init__(self, names: list[str]) -> None:
         super().__init__(name="step_logs", dtype=loss_dtype())
         self.names = tuple(names)
+        # The names that steps have logged, known when a step is compiled.
+        self._logged: set[str] = set()
         # The sums, and last the number of examples.
         self._sums = self.add_variable(
             shape=(len(names) + 1,), initializer="zeros", name="sums"
@@ -36,9 +37,11 @@ class StepLogs(keras.metrics.Metric):
         """Adds a step.
 
         Args:
-            values: Scalars by name; a name that is missing counts as 0.
+            values: Scalars by name; a name that is missing counts as 0, and
+                is left out of the logs if it is in every step.
             examples: The number of examples in the step.
         """
+        self._logged |= set(values)
         with no_gradient():
             one = fast.ones_like(self._sums.value[0])
             row = [values.get(name, 0.0 * one) for name in self.names]
@@ -63,7 +66,12 @@ class StepLogs(keras.metrics.Metric):
         """Returns the means by name; 0 before the first step."""
         sums = self._sums.value
         means = sums / fast.clip(sums[-1], 1.0, math.inf)
-        return {name: means[i] for i, name in enumerate(self.names)}
+        logged = self._logged or self.names
+        return {
+            name: means[i]
+            for i, name in enumerate(self.names)
+            if name in logged
+        }
 
 
 class DistillationMetrics:
@@ -80,25 +88,16 @@ class DistillationMetrics:
 
     def update(self, batch: WholeBatch) -> None:
         """Updates the metrics by a step, one output after the other."""
-        if self.metrics:
-            for pair in batch.pairs:
-                self._update(pair, batch.faults[0])
+        for pair in batch.pairs:
+            self.update_pair(pair)
 
-    def update_chunk(self, chunk: LogitChunk) -> None:
-        """Updates the metrics by some tokens of a step."""
-        if self.metrics:
-            self._update(chunk.pair, chunk.faults[0])
-
-    def _update(self, pair: LogitPair, teacher_fault: Tensor) -> None:
-        """Updates the metrics by one output.
-
-        Args:
-            pair: The output. Teacher logits that were not finite are 0 there,
-                which no metric should see.
-            teacher_fault: 1 if there were such, which makes the metrics NaN.
-        """
-        trust = ops.where(ops.equal(teacher_fault, 0), 1.0, float("nan"))
-        weights = pair.for_each_entry(trust)
+    def update_pair(self, pair: LogitPair) -> None:
+        """Updates the metrics by one output, or by some tokens of it."""
+        if not self.metrics:
+            return
+        # Where the teacher says nothing, no class is its most probable one.
+        best = ops.max(pair.teacher, axis=-1)
+        weights = ops.where(ops.isfinite(best), 1.0, float("nan"))
         if pair.weights is not None:
             weights = weights * pair.weights
         for metric in self.metrics:

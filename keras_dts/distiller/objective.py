@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
-from keras_dts.backend import fast
 from keras_dts.cache import TeacherCache
 from keras_dts.chunking import Chunker, ChunkPlan
 from keras_dts.distiller.model_pair import ModelPair
+from keras_dts.distiller.notes import FaultNotes, faults_of_loss
 from keras_dts.distiller.softening import Softening
 from keras_dts.distiller.student_loss import StudentLoss
 from keras_dts.distiller.terms import TermInputs, Terms
 from keras_dts.logits import (
-    FAULTS,
     BatchLogits,
     EntryWeights,
+    Faults,
     LogitPair,
     Targets,
     WholeBatch,
@@ -27,14 +28,14 @@ from keras_dts.logits import (
 )
 from keras_dts.temperatures import Temperature, Temperatures
 from keras_dts.types import HiddenStates, TeacherOutputs, Tensor
-from keras_dts.utils import Schedule, Untracked, add_step_counter, loss_dtype
+from keras_dts.utils import Schedule, Untracked, add_step_counter
 
 
 class StepLosses(NamedTuple):
     """The losses and logged values of one training step.
 
     Attributes:
-        total: What the step minimises, a scalar; 0 for a broken batch.
+        total: What the step minimises, a scalar.
         logged: Scalars by name, for the logs.
         logits: The logits of the step.
     """
@@ -84,15 +85,7 @@ class Objective(keras.layers.Layer):
             isinstance(weight, Schedule) for weight in (weights[0], *weights[1])
         )
         self.step = add_step_counter(self) if has_schedules else None
-        # How many steps had each of the faults.
-        self.faults = self.add_weight(
-            name="faults",
-            shape=(len(FAULTS),),
-            dtype=loss_dtype(),
-            initializer="zeros",
-            trainable=False,
-            aggregation="mean",
-        )
+        self.notes = FaultNotes()
         self.built = True
 
     @property
@@ -161,6 +154,7 @@ class Objective(keras.layers.Layer):
         inputs: TermInputs,
         targets: Targets,
         plan: ChunkPlan,
+        faults: Faults,
     ) -> StepLosses:
         """Computes the losses of a step, and moves what a step moves.
 
@@ -168,6 +162,7 @@ class Objective(keras.layers.Layer):
             inputs: The outputs of both models.
             targets: The labels and the weights.
             plan: How the step is cut into chunks, if it is.
+            faults: What is wrong with the data of the step.
         """
         logits, label_loss = self._logits(
             inputs.teacher, inputs.student.outputs, targets, plan
@@ -176,20 +171,25 @@ class Objective(keras.layers.Layer):
         # In chunks, only now are its values and the faults known.
         student_loss = label_loss()
         student_weight, term_weights = self._weights
-        distillation_loss = self._weighted_sum(term_weights, values)
-        weight = self._now(student_weight)
+        term_weights = [self._now(w) for w in term_weights]
+        distillation_loss = _weighted_sum(term_weights, values)
+        weight = self._now(student_weight, high=1.0)
         taught = self._student_loss.with_penalties(distillation_loss)
         total = weight * student_loss + (1 - weight) * taught
         logged = {
             "student_loss": self._student_loss.unshare(student_loss),
             "distillation_loss": distillation_loss,
         }
-        if self.terms.reads_logits:
+        if self.terms.reads_logits and logits.has_labels:
             logged["gap"] = logits.gap()
         if temperature is not None:
             logged["temperature"] = temperature
-        self._note(logits.faults)
-        total = total * (1 - fast.max_(logits.faults))
+        if self.step is not None:
+            self.step.assign_add(1)
+        faults |= faults_of_loss(total, [weight, *term_weights, temperature])
+        if self.terms.reads_logits:
+            faults |= logits.find_faults(faults["loss"])
+        self.notes.note(faults)
         return StepLosses(total, logged, logits)
 
     def _logits(
@@ -220,9 +220,7 @@ class Objective(keras.layers.Layer):
     ) -> tuple[list[Tensor], Tensor | None]:
         """Computes the value of each term, and the mean temperature."""
         terms = self.terms.terms
-        values = [
-            None if t.losses_on_logits else t.compute(inputs) for t in terms
-        ]
+        values = [term.compute(inputs) for term in terms]
         if not self.terms.reads_logits:
             return values, None
         uses = self._models.uses
@@ -233,24 +231,20 @@ class Objective(keras.layers.Layer):
             values[use.term] = loss if before is None else before + loss
         return values, temperature
 
-    def _weighted_sum(
-        self, weights: list[float | Schedule], values: list[Tensor]
-    ) -> Tensor:
-        """Sums the values of the terms; a weight of 1 costs nothing."""
-        first, *others = (
-            value if weight == 1.0 else self._now(weight) * value
-            for weight, value in zip(weights, values, strict=True)
-        )
-        return sum(others, first)
+    def _now(self, weight: float | Schedule, high: float = math.inf) -> Any:
+        """Returns the value that a weight has in this step."""
+        if not isinstance(weight, Schedule):
+            return weight
+        return ops.clip(weight(self.step), 0.0, high)
 
-    def _note(self, faults: Tensor) -> None:
-        """Counts the step, and notes whether its batch was broken."""
-        if self.step is not None:
-            self.step.assign_add(1)
-        self.faults.assign(self.faults.value + faults)
 
-    def _now(self, weight: float | Schedule) -> Any:
-        return weight(self.step) if isinstance(weight, Schedule) else weight
+def _weighted_sum(weights: list[Any], values: list[Tensor]) -> Tensor:
+    """Sums the values of the terms; a weight of 1 costs nothing."""
+    first, *others = (
+        value if isinstance(weight, float) and weight == 1.0 else weight * value
+        for weight, value in zip(weights, values, strict=True)
+    )
+    return sum(others, first)
 
 
 def _counted(temperature: Tensor, pair: LogitPair) -> Any:

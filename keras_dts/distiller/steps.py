@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_dts.chunking import ChunkedBatch, ChunkPlan, LogitChunk
+from keras_dts.distiller.given_labels import check_indices, known_labels
 from keras_dts.distiller.logs import DistillationMetrics, StepLogs
 from keras_dts.distiller.model_pair import ModelPair
+from keras_dts.distiller.notes import faults_of_data, not_finite
 from keras_dts.distiller.objective import Objective
 from keras_dts.distiller.student_loss import StudentLoss
 from keras_dts.distiller.teacher import TeacherSource, comes_in_chunks
@@ -68,11 +72,15 @@ class Steps:
         """
         *state, data = args
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        y = known_labels(y)
         if plan is not None and not plan.allows(y):
             plan = None
         teacher = self._source.outputs(x, state[0] if state else None, plan)
         x = x.inputs if isinstance(x, CachedBatch) else x
-        y = TaughtLabels(y, teacher, x)
+        faults = faults_of_data(x, sample_weight)
+        if training:
+            faults["rate"] = not_finite(self._learning_rate(*state))
+        y = TaughtLabels(y, teacher, x, faults)
         if plan is not None and comes_in_chunks(teacher, plan):
             x = ChunkableBatch(x)
         elif training and self._objective.terms.student_paths:
@@ -121,10 +129,14 @@ class Steps:
         student = y_pred
         if not isinstance(student, ModelOutputs):
             student = ModelOutputs(student, {})
+        targets = self._targets(y.y, sample_weight)
         losses = self._objective.compute(
-            TermInputs(y.inputs, y.teacher, student, sample_weight),
-            self._targets(y.y, sample_weight),
+            TermInputs(
+                y.inputs, y.teacher, student, sample_weight, targets.names
+            ),
+            targets,
             plan,
+            dict(y.faults),
         )
         logits: Any = losses.logits
         if isinstance(logits, ChunkedBatch):
@@ -178,11 +190,26 @@ class Steps:
         logits, _ = self._objective.whole(teacher, outputs, targets)
         return self._objective.temperatures_of(logits, outputs)
 
+    def check_given_labels(self, y: Any) -> None:
+        """Raises a `ValueError` for labels that Keras would change."""
+        _, _, loss, names = self._targets(y, None)
+        check_indices(y, loss, names)
+
     def _targets(self, y: Any, sample_weight: Any) -> Targets:
         distiller = self._distiller
         loss = distiller.loss if distiller.compiled else None
         names = tuple(getattr(distiller, "output_names", None) or ())
         return Targets(y, sample_weight, loss, names)
+
+    def _learning_rate(self, state: Any = None) -> Tensor:
+        """Returns the learning rate of a step; on JAX, from the state."""
+        optimizer = self._distiller.optimizer
+        scope: AbstractContextManager[Any] = contextlib.nullcontext()
+        if state is not None:
+            pairs = zip(optimizer.variables, state[2], strict=True)
+            scope = keras.StatelessScope(pairs)
+        with scope:
+            return ops.convert_to_tensor(optimizer.learning_rate)
 
     def _update_in_chunks(
         self,
@@ -194,7 +221,7 @@ class Steps:
         distiller = self._distiller
 
         def update(chunk: LogitChunk, y: Any, weights: Any) -> None:
-            metrics.update_chunk(chunk)
+            metrics.update_pair(chunk.pair)
             if y is not None:
                 keras.Model.compute_metrics(
                     distiller, None, y, chunk.outputs, weights
@@ -206,7 +233,7 @@ class Steps:
 
 def labels_of(y: Any) -> Any:
     """Returns the labels of a step, without the teacher's outputs."""
-    return y.y if isinstance(y, TaughtLabels) else y
+    return y.y if isinstance(y, TaughtLabels) else known_labels(y)
 
 
 def _examples(x: Any) -> Any:

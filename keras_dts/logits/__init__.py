@@ -1,23 +1,29 @@
 """The outputs of both models as logits that can be compared."""
 
 from keras_dts.logits.batch import (
-    FAULTS,
     BatchLogits,
     EntryFunction,
     WeightedMean,
     WholeBatch,
 )
-from keras_dts.logits.compatibility import OutputSpec, output_specs
+from keras_dts.logits.compatibility import (
+    OutputSpec,
+    class_counts,
+    output_specs,
+)
 from keras_dts.logits.convert import (
     from_stored_logits,
     to_logits,
     to_stored_logits,
 )
 from keras_dts.logits.divergence import Distribution, kl, mix
+from keras_dts.logits.families import is_of_values, reads_classes
+from keras_dts.logits.faults import FAULTS, Faults, teacher_faults
 from keras_dts.logits.kinds import (
     OutputKind,
     find_output_kinds,
     gives_logits,
+    lost_probabilities,
 )
 from keras_dts.logits.labels import read_labels
 from keras_dts.logits.ops import (
@@ -39,6 +45,7 @@ from keras_dts.logits.weights import (
     TokenMask,
     broadcast_weights,
     check_sample_weight,
+    entry_weights,
     weighted_mean,
 )
 
@@ -48,6 +55,7 @@ __all__ = [
     "Distribution",
     "EntryFunction",
     "EntryWeights",
+    "Faults",
     "LogitPair",
     "OutputKind",
     "OutputSpec",
@@ -59,18 +67,24 @@ __all__ = [
     "broadcast_weights",
     "check_sample_weight",
     "check_targets",
+    "class_counts",
     "cross_entropy",
+    "entry_weights",
     "find_output_kinds",
     "from_stored_logits",
     "gives_logits",
+    "is_of_values",
     "kl",
+    "lost_probabilities",
     "mix",
     "output_specs",
     "pair_outputs",
     "read_labels",
+    "reads_classes",
     "safe_sqrt",
     "soften",
     "standard_deviation",
+    "teacher_faults",
     "to_logits",
     "to_stored_logits",
     "top_classes",

@@ -8,13 +8,10 @@ from typing import NamedTuple
 
 from keras import ops
 
+from keras_dts.logits.faults import Faults, teacher_faults
 from keras_dts.logits.pair import LogitPair
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype
-
-# What may be wrong with a batch: the teacher's logits are not all finite, some
-# labels name no class, or the values of an output are not of its kind.
-FAULTS = ("teacher", "labels", "kind")
 
 # From the logits of one output to one value for each example or token, shape
 # `(batch, ...)`, or to a scalar that all of them share.
@@ -41,17 +38,19 @@ class BatchLogits(abc.ABC):
 
     Attributes:
         is_whole: Whether all logits are in memory.
-        faults: 1 for each of `FAULTS` that the step has, else 0; float32,
-            shape `(3,)`.
     """
 
     is_whole = True
-    faults: Tensor
 
     @property
     @abc.abstractmethod
     def outputs(self) -> tuple[int, ...]:
         """The numbers of the outputs that are read."""
+
+    @property
+    @abc.abstractmethod
+    def has_labels(self) -> bool:
+        """Whether an output has labels that are read."""
 
     @abc.abstractmethod
     def select(self, outputs: Iterable[int]) -> BatchLogits:
@@ -85,15 +84,15 @@ class BatchLogits(abc.ABC):
 
     @abc.abstractmethod
     def gap(self, needed: Tensor | bool = True) -> Tensor:
-        """Computes the mean gap, see `LogitPair.gap_values`.
+        """Computes the mean gap, see `LogitPair.gap`.
 
         Args:
             needed: A scalar. In chunks, the pass over the logits is saved
                 where it is false.
 
         Returns:
-            A scalar in nats: the mean of the outputs' gaps; or 0, if that
-            is not needed.
+            A scalar in nats: the mean of the gaps of the outputs that have
+            one; 0 if none has, or if it is not needed.
         """
 
     @abc.abstractmethod
@@ -112,26 +111,40 @@ class BatchLogits(abc.ABC):
             the entries that count, averaged over its outputs, or `None`.
         """
 
+    @abc.abstractmethod
+    def find_faults(self, suspect: Tensor) -> Faults:
+        """Says what is wrong with the step, after its losses.
+
+        Args:
+            suspect: Whether its loss is not finite, a bool scalar. In whole
+                batches, the teacher's logits are looked through only then.
+        """
+
 
 class WholeBatch(BatchLogits):
     """A step with all logits in memory.
 
     Args:
         pairs: The outputs that losses read.
-        faults: As in `BatchLogits`.
+        faults: What is wrong with labels and values.
     """
 
     def __init__(
-        self, pairs: Iterable[LogitPair], faults: Tensor | None = None
+        self, pairs: Iterable[LogitPair], faults: Faults | None = None
     ) -> None:
         self.pairs = tuple(pairs)
-        self.faults = faults
+        self._faults = faults or {}
         self._gap: Tensor | None = None
 
     @property
     def outputs(self) -> tuple[int, ...]:
         """The numbers of the outputs that are read."""
         return tuple(pair.output for pair in self.pairs)
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether an output has labels that are read."""
+        return any(pair.labels is not None for pair in self.pairs)
 
     def select(self, outputs: Iterable[int]) -> WholeBatch:
         """Returns the same step with some of the outputs alone."""
@@ -155,7 +168,9 @@ class WholeBatch(BatchLogits):
         """Computes the mean gap, once."""
         del needed
         if self._gap is None:
-            self._gap = self._mean(LogitPair.gap_values)
+            gaps = [pair.gap() for pair in self.pairs if pair.has_gap]
+            nothing = ops.zeros((), dtype=loss_dtype())
+            self._gap = _mean(gaps) if gaps else nothing
         return self._gap
 
     def weighted_means(
@@ -175,20 +190,24 @@ class WholeBatch(BatchLogits):
         part = self.select(temperature.outputs)
         return values, part._mean(temperature.function)
 
+    def find_faults(self, suspect: Tensor) -> Faults:
+        """Says what is wrong with the step."""
+        teacher = (pair.teacher for pair in self.pairs)
+        return {**self._faults, **teacher_faults(teacher, suspect)}
+
     def _mean(self, function: EntryFunction) -> Tensor:
         found = ((pair, function(pair)) for pair in self.pairs)
         means = [
             pair.mean(values) if len(values.shape) > 0 else values
             for pair, values in found
         ]
-        return means[0] if len(means) == 1 else sum(means) / len(means)
+        return _mean(means)
+
+
+def _mean(values: list[Tensor]) -> Tensor:
+    return values[0] if len(values) == 1 else sum(values) / len(values)
 
 
 def _sum(values: Iterable[Tensor]) -> Tensor:
     first, *others = values
     return sum(others, first)
-
-
-def no_faults() -> Tensor:
-    """Returns the faults of a batch that has none, shape `(3,)`."""
-    return ops.zeros((len(FAULTS),), dtype=loss_dtype())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -15,6 +14,7 @@ from keras_dts.logits.families import (
     reads_logits,
 )
 from keras_dts.logits.kinds import OutputKind, output_kind
+from keras_dts.logits.structures import check_counts, check_names
 from keras_dts.types import Tensor
 from keras_dts.utils import show
 
@@ -72,10 +72,11 @@ class OutputSpec:
         axis = getattr(loss, "axis", -1)
         if isinstance(axis, int) and axis not in (-1, self.rank - 1):
             raise ValueError(
-                "The classes must be on the last axis of each output that "
-                f"losses on logits read. Received: axis={axis} in the loss "
-                f"for output {self.index}, of {self.rank} axes. Let the "
-                "models end in a `keras.layers.Permute`"
+                "`loss` has another axis, but the classes must be on the last "
+                "axis of each output that losses on logits read. Received: "
+                f"axis={axis} in the loss for output {self.index}, of "
+                f"{self.rank} axes. Let the models end in a "
+                "`keras.layers.Permute`"
             )
         teacher, student = self.teacher_kind, self.student_kind
         is_distribution = teacher.source == "told" and not teacher.is_logits
@@ -84,9 +85,8 @@ class OutputSpec:
                 "`distillation_losses` on logits compare distributions over "
                 "classes, and need an output that is one. Received: output "
                 f"{self.index}, which learns values by the loss "
-                f"{name_of(loss)!r}. Give `None` for it, and "
-                '`keras.distillation.FeatureDistillation("mse")` to compare '
-                "values"
+                f"{name_of(loss)!r}. Give `keras_dts.losses."
+                "MeanSquaredError()` for it, which compares values, or `None`"
             )
         said = reads_logits(loss)
         if student.source == "guessed" and said is not None:
@@ -172,6 +172,7 @@ def output_specs(
     """
     flat = tuple(keras.tree.flatten(x) for x in outputs)
     check_counts(*flat)
+    check_names(models, outputs, readers)
     specs = []
     for index, losses in readers.items():
         teacher, student = flat[0][index], flat[1][index]
@@ -197,14 +198,30 @@ def output_specs(
     return tuple(specs)
 
 
-def check_counts(teacher: Iterable[Any], student: Iterable[Any]) -> None:
-    """Raises a `ValueError` unless both models have as many outputs."""
-    theirs, ours = len(list(teacher)), len(list(student))
-    if theirs != ours:
-        raise ValueError(
-            "`teacher` and `student` must have the same outputs. "
-            f"Received: {theirs} outputs of the teacher, {ours} of the student"
-        )
+def class_counts(
+    specs: tuple[OutputSpec, ...], losses: list[Any], names: list[str] | None
+) -> str:
+    """Says how many classes each output has, for messages.
+
+    Args:
+        specs: How the outputs are read.
+        losses: The loss given to `compile` for each output, or `None`.
+        names: The names of the student's outputs, if it tells them.
+    """
+    counts = [
+        2
+        if spec.independent_by(losses[spec.index])
+        else max(spec.student_classes, 2)
+        for spec in specs
+    ]
+    if len(specs) == 1:
+        return str(counts[0])
+    return ", ".join(
+        f"{count} of output {names[spec.index]!r}"
+        if names
+        else f"{count} of output {spec.index}"
+        for spec, count in zip(specs, counts, strict=True)
+    )
 
 
 def _kind(model: keras.Model, index: int, said: bool | str) -> OutputKind:

@@ -10,8 +10,10 @@ from typing import Any
 from keras import ops
 
 from keras_dts.backend import (
+    careful,
     exact_difference,
     fast,
+    log_ratio,
     needs_gradient,
     without_gradient,
 )
@@ -76,9 +78,9 @@ def kl(p: Distribution, q: Distribution) -> Tensor:
     """
     if p.logits is not None and q.logits is not None:
         return _kl_of_logits(p.logits, q.logits)
-    log_ratio = p.log_probs - q.log_probs
-    difference = without_gradient(exact_difference, p.probs, q.probs, log_ratio)
-    value = fast.sum_(p.probs * log_ratio - difference, -1)
+    ratio = log_ratio(p.log_probs, q.log_probs)
+    difference = without_gradient(exact_difference, p.probs, q.probs, ratio)
+    value = fast.sum_(p.probs * ratio - difference, -1)
     return value + without_gradient(_below_zero, value)
 
 
@@ -92,11 +94,19 @@ def _kl_and_gradient(
     """
     p = Distribution.of_logits(p_logits)
     q = Distribution.of_logits(q_logits)
-    log_ratio = p.log_probs - q.log_probs
-    difference = exact_difference(p.probs, q.probs, log_ratio)
-    value = fast.relu(fast.sum_(p.probs * log_ratio - difference, -1))
+    probs = p.probs
+
+    def parts(ratio: Tensor) -> list[Tensor]:
+        difference = exact_difference(probs, q.probs, ratio)
+        value = fast.relu(fast.sum_(probs * ratio - difference, -1))
+        return [ratio, difference, value]
+
+    ratio, difference, value = careful(
+        lambda: parts(log_ratio(p.log_probs, q.log_probs)),
+        lambda: parts(p.log_probs - q.log_probs),
+    )
     # What the gradient does not need shall not wait for it in memory.
-    kept = (p.probs, log_ratio, value) if needs_gradient(p_logits) else None
+    kept = (probs, ratio, value) if needs_gradient(p_logits) else None
 
     def gradient(*args: Tensor, upstream: Tensor = None) -> Any:
         weight = (args[-1] if upstream is None else upstream)[..., None]

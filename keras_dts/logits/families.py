@@ -8,6 +8,13 @@ import keras
 
 # By the names of their classes and functions.
 _OF_LABELS = {"binarycrossentropy", "binaryfocalcrossentropy"}
+_OF_CLASSES = {
+    "categoricalcrossentropy",
+    "categoricalfocalcrossentropy",
+    "sparsecategoricalcrossentropy",
+}
+# Their labels are no classes of the output's entries.
+_OF_OTHERS = {"ctc", "hinge", "squaredhinge"}
 _OF_VALUES = {
     "cosinesimilarity",
     "huber",
@@ -26,6 +33,21 @@ def is_of_labels(loss: Any) -> bool:
         loss: A loss as `compile` takes it for one output, or `None`.
     """
     return _name(loss) in _OF_LABELS
+
+
+def reads_classes(loss: Any) -> bool | None:
+    """Says whether a loss reads a class, or labels, for each entry.
+
+    Args:
+        loss: A loss as `compile` takes it for one output, or `None`.
+
+    Returns:
+        `None` where nobody knows, as of a function of one's own.
+    """
+    name = _name(loss)
+    if name in _OF_OTHERS:
+        return False
+    return True if name in _OF_CLASSES | _OF_LABELS else None
 
 
 def is_of_values(loss: Any) -> bool:

@@ -2,14 +2,53 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
 from keras_dts.backend import fast
+from keras_dts.logits.families import reads_classes
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype, same_shape, show, static_shape
+
+# How far the sum of soft labels may be from 1, in half precision.
+TOLERANCE = 1e-2
+# Integers that int32 holds, or that it turns into negative ones.
+_EXACT = {"bool", "int8", "int16", "int32", "uint8", "uint16", "uint32"}
+
+
+def fitting_labels(
+    labels: Tensor | None, outputs: Tensor, loss: Any, *, independent: bool
+) -> Tensor | None:
+    """Returns the labels of one output, if they say something of its entries.
+
+    Other labels, such as the letters of a CTC loss, are what the loss given to
+    `compile` reads, and nothing else does.
+
+    Args:
+        labels: The labels given, or `None`.
+        outputs: The student's output.
+        loss: The loss given to `compile` for this output, or `None`.
+        independent: Whether the output is of labels that may all be true.
+
+    Raises:
+        ValueError: If they do not fit, and there is no loss that could be the
+            one to read them.
+    """
+    known = reads_classes(loss)
+    if labels is None or known is False:
+        return None
+    try:
+        if independent:
+            check_label_rows(labels, outputs)
+        else:
+            are_indices(labels, outputs)
+    except ValueError:
+        if known or loss is None:
+            raise
+        return None
+    return labels
 
 
 def are_indices(labels: Tensor, outputs: Tensor) -> bool:
@@ -21,9 +60,11 @@ def are_indices(labels: Tensor, outputs: Tensor) -> bool:
         outputs: The model's output, shape `(batch, ..., classes)`.
 
     Raises:
-        ValueError: If the shape of `labels` fits neither.
+        ValueError: If the shape of `labels` fits neither, or they are no real
+            numbers.
     """
     entries, shape = outputs.shape[:-1], static_shape(labels)
+    _check_dtype(labels)
     if same_shape(shape, entries) or same_shape(shape, (*entries, 1)):
         return True
     if same_shape(shape, outputs.shape):
@@ -33,6 +74,35 @@ def are_indices(labels: Tensor, outputs: Tensor) -> bool:
         f"labels of shape {show(outputs.shape)}, to fit the student's output. "
         f"Received: y.shape={show(shape) if shape else 'unknown'}"
     )
+
+
+def check_label_rows(labels: Tensor, outputs: Tensor) -> None:
+    """Checks labels that may all be true.
+
+    Args:
+        labels: The labels.
+        outputs: The student's output.
+
+    Raises:
+        ValueError: Unless they are real numbers of the output's shape.
+    """
+    _check_dtype(labels)
+    if not same_shape(static_shape(labels), outputs.shape):
+        raise ValueError(
+            "`y` must say of each label whether it is true, shape "
+            f"{show(outputs.shape)}, where the loss is a binary cross entropy "
+            "or the outputs are sigmoids. Received: "
+            f"y.shape={show(static_shape(labels))}"
+        )
+
+
+def _check_dtype(labels: Tensor) -> None:
+    dtype = keras.backend.standardize_dtype(labels.dtype)
+    if "int" not in dtype and "float" not in dtype and dtype != "bool":
+        raise ValueError(
+            "`y` must hold class indices or probabilities. Received: "
+            f"y.dtype={dtype}"
+        )
 
 
 def to_labels(labels: Tensor, outputs: Tensor) -> Tensor:
@@ -48,30 +118,30 @@ def to_labels(labels: Tensor, outputs: Tensor) -> Tensor:
     """
     if not are_indices(labels, outputs):
         return ops.cast(labels, loss_dtype())
-    if len(labels.shape) == len(outputs.shape):
-        labels = ops.squeeze(labels, axis=-1)
+    labels = _without_column(labels, outputs)
     if outputs.shape[-1] > 1:
-        is_int32 = keras.backend.standardize_dtype(labels.dtype) == "int32"
-        return labels if is_int32 else ops.cast(labels, "int32")
-    positive = ops.cast(labels, loss_dtype())
-    return ops.stack([1 - positive, positive], axis=-1)
+        return _cast(labels, "int32")
+    return _both(ops.cast(labels, loss_dtype()))
 
 
 class SafeLabels(NamedTuple):
-    """The labels of one output, with no index that names no class.
+    """The labels of one output, without those that mean nothing.
 
     Attributes:
-        labels: The labels as `to_labels` returns them; an index that names no
-            class is replaced by the nearest one that does.
-        bad: Which entries held such an index, bool, shape `(batch, ...)`;
-            `None` for probabilities.
-        ignored: Which entries held the index that means "no label", of the
-            same shape; `None` where no index means that.
+        labels: The labels as `to_labels` returns them. A class index that
+            names no class is replaced by the nearest one that does, and soft
+            labels that are no probabilities by zeros.
+        bad: Which entries held such labels, bool, shape `(batch, ...)`.
+        unlabelled: Which entries have no label: their index is the one that
+            means it, or their soft labels are all 0. Bool, of the same shape;
+            `None` where no index means that.
+        given: The safe labels with the shape and the dtype of those given.
     """
 
     labels: Tensor
-    bad: Tensor | None
-    ignored: Tensor | None
+    bad: Tensor
+    unlabelled: Tensor | None
+    given: Tensor
 
 
 def read_labels(
@@ -84,15 +154,20 @@ def read_labels(
         outputs: The student's output, shape `(batch, ..., classes)`.
         ignore: A class index that means "no label", or `None`.
     """
-    read = to_labels(labels, outputs)
-    if len(read.shape) == len(outputs.shape):
-        return SafeLabels(read, None, None)
-    safe = fast.clip(read, 0, outputs.shape[-1] - 1)
-    bad = fast.not_equal(safe, read)
-    if ignore is None:
-        return SafeLabels(safe, bad, None)
-    ignored = ops.equal(read, ignore)
-    return SafeLabels(safe, ops.logical_and(bad, ~ignored), ignored)
+    if not are_indices(labels, outputs):
+        return _read_distributions(labels)
+    row = _without_column(labels, outputs)
+    if outputs.shape[-1] == 1:
+        positive, bad = _read_truths(row)
+        safe, unlabelled, given = _both(positive), None, positive
+    else:
+        safe, bad, unlabelled = _read_indices(row, outputs.shape[-1], ignore)
+        given = _cast(safe, labels.dtype)
+        if unlabelled is not None:
+            given = ops.where(unlabelled, row, given)
+    if len(labels.shape) > len(given.shape):
+        given = ops.expand_dims(given, axis=-1)
+    return SafeLabels(safe, bad, unlabelled, _cast(given, labels.dtype))
 
 
 def read_label_rows(labels: Tensor, outputs: Tensor) -> SafeLabels:
@@ -110,35 +185,65 @@ def read_label_rows(labels: Tensor, outputs: Tensor) -> SafeLabels:
         ValueError: If the shapes differ.
     """
     check_label_rows(labels, outputs)
-    positive = ops.cast(labels, loss_dtype())
-    both = ops.stack([1 - positive, positive], axis=-1)
-    return SafeLabels(both, None, None)
+    positive, bad = _read_truths(labels)
+    given = _cast(positive, labels.dtype)
+    return SafeLabels(_both(positive), bad, None, given)
 
 
-def check_label_rows(labels: Tensor, outputs: Tensor) -> None:
-    """Raises a `ValueError` unless labels have the shape of the output."""
-    if not same_shape(static_shape(labels), outputs.shape):
-        raise ValueError(
-            "`y` must say of each label whether it is true, shape "
-            f"{show(outputs.shape)}, where the loss is a binary cross entropy "
-            "or the outputs are sigmoids. Received: "
-            f"y.shape={show(static_shape(labels))}"
-        )
+def _read_indices(
+    labels: Tensor, classes: int, ignore: int | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Returns safe indices, which were bad, and which mean "no label"."""
+    whole = labels
+    dtype = keras.backend.standardize_dtype(labels.dtype)
+    if dtype != "int64":
+        whole = _cast(labels, "int32")
+    safe = fast.clip(whole, 0, classes - 1)
+    bad = fast.not_equal(safe, whole)
+    unlabelled = None
+    if ignore is not None:
+        unlabelled = ops.equal(whole, ignore)
+        bad = ops.logical_and(bad, ~unlabelled)
+    if dtype != "int64" and dtype not in _EXACT:
+        # Fractions, NaN, and what is too large for int32.
+        wide = dtype if "int" in dtype else loss_dtype()
+        changed = ops.not_equal(ops.cast(whole, wide), ops.cast(labels, wide))
+        bad = ops.logical_or(bad, changed)
+    return _cast(safe, "int32"), bad, unlabelled
 
 
-def restore_labels(
-    safe: Tensor, labels: Tensor, ignored: Tensor | None
-) -> Tensor:
-    """Gives safe labels the shape and the dtype of the labels given.
+def _read_distributions(labels: Tensor) -> SafeLabels:
+    """Reads one-hot or soft labels."""
+    read = _cast(labels, loss_dtype())
+    sums = fast.sum_(read, -1)
+    unlabelled = ops.equal(sums, 0)
+    adds_up = ops.logical_or(ops.abs(sums - 1) < TOLERANCE, unlabelled)
+    good = ops.logical_and(adds_up, ops.min(read, axis=-1) >= 0)
+    safe = ops.where(good[..., None], read, 0.0)
+    given = _cast(safe, labels.dtype)
+    return SafeLabels(safe, ~good, unlabelled, given)
 
-    Args:
-        safe: Class indices, shape `(batch, ...)`.
-        labels: The labels given, shape `(batch, ...)` or `(batch, ..., 1)`.
-        ignored: Which entries keep the index that was given, or `None`.
-    """
-    if len(labels.shape) > len(safe.shape):
-        safe = ops.expand_dims(safe, axis=-1)
-        ignored = None if ignored is None else ops.expand_dims(ignored, -1)
-    if safe.dtype != labels.dtype:
-        safe = ops.cast(safe, labels.dtype)
-    return safe if ignored is None else ops.where(ignored, labels, safe)
+
+def _read_truths(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns how true labels are, from 0 to 1, and which were bad."""
+    read = _cast(labels, loss_dtype())
+    good = ops.logical_and(read >= 0, read <= 1)  # NaN is neither
+    return ops.where(good, read, 0.0), ~good
+
+
+def _both(positive: Tensor) -> Tensor:
+    """Returns the probabilities of false and true, shape `(..., 2)`."""
+    return ops.stack([1 - positive, positive], axis=-1)
+
+
+def _without_column(labels: Tensor, outputs: Tensor) -> Tensor:
+    """Makes `(batch, ..., 1)` of class indices `(batch, ...)`."""
+    if len(labels.shape) < len(outputs.shape):
+        return labels
+    return ops.squeeze(labels, axis=-1)
+
+
+def _cast(labels: Tensor, dtype: str) -> Tensor:
+    dtype = keras.backend.standardize_dtype(dtype)
+    known = keras.backend.standardize_dtype(labels.dtype) == dtype
+    return labels if known else ops.cast(labels, dtype)

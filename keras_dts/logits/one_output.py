@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
 from keras import ops
@@ -9,12 +10,12 @@ from keras import ops
 from keras_dts.backend import fast, zero_unless
 from keras_dts.logits.compatibility import OutputSpec
 from keras_dts.logits.convert import to_logits
+from keras_dts.logits.faults import Faults
 from keras_dts.logits.kinds import OutputKind, contradicts
 from keras_dts.logits.labels import (
-    SafeLabels,
+    fitting_labels,
     read_label_rows,
     read_labels,
-    restore_labels,
 )
 from keras_dts.logits.pair import LogitPair
 from keras_dts.logits.top_k import top_k_pair
@@ -41,13 +42,13 @@ class ReadOutput(NamedTuple):
 
     Attributes:
         pair: The logits of both models.
-        faults: As in `BatchLogits`.
-        labels: The labels given; indices that name no class are replaced by
-            one that does.
+        faults: What is wrong with labels and values.
+        labels: The labels given; those that mean nothing are replaced, see
+            `SafeLabels`.
     """
 
     pair: LogitPair
-    faults: Tensor
+    faults: Faults
     labels: Tensor | None
 
 
@@ -77,88 +78,117 @@ def read_output(
         spec.check_shapes(*outputs)
     else:  # log probabilities, whatever the teacher returns
         kinds = (OutputKind(source="told"), kinds[1])
-    read, weights, label_fault = _read_targets(
-        targets, outputs[1], independent=kinds[1].independent
-    )
+    read = _read_targets(targets, outputs[1], independent=kinds[1].independent)
     teacher, student = (
         to_logits(
             output, from_logits=kind.is_logits, independent=kind.independent
         )
         for output, kind in zip(outputs, kinds, strict=True)
     )
-    teacher, teacher_fault = _finite_or_zero(teacher, weights)
     pair = LogitPair(
-        teacher,
+        _where_weighed(teacher, read.weights),
         student,
-        None if read is None else read.labels,
-        weights,
+        read.labels,
+        read.weights,
         spec.index,
         spec.same_tokens is not False,
+        labelled=read.labelled,
     )
     if classes is not None:
         pair = top_k_pair(pair, classes)
+    pair = _with_first_choices(pair)
     wrong = [
         contradicts(output, kind)
         for output, kind in zip(outputs, kinds, strict=True)
         if kind.is_checked
     ]
-    none = fast.zeros_like(teacher_fault)
-    flags = [teacher_fault, none if label_fault is None else label_fault]
-    flags.append(fast.any_(fast.stack(wrong)) if wrong else none)
-    faults = ops.cast(fast.stack(flags), loss_dtype())
-    safe = targets.labels
-    if read is not None and read.bad is not None:
-        safe = restore_labels(read.labels, safe, read.ignored)
-    return ReadOutput(pair, faults, safe)
+    faults = {} if read.fault is None else {"labels": read.fault}
+    if wrong:
+        faults["kind"] = fast.any_(fast.stack(wrong))
+    return ReadOutput(pair, faults, read.given)
+
+
+class _ReadTargets(NamedTuple):
+    """The labels and the weights of one output, for losses.
+
+    Attributes:
+        labels: The labels, or `None` where nothing reads them.
+        labelled: As in `LogitPair`.
+        weights: A weight for each entry, or `None`.
+        fault: Whether an entry that counts had bad labels, or `None`.
+        given: As in `SafeLabels`.
+    """
+
+    labels: Tensor | None
+    labelled: Tensor | None
+    weights: Tensor | None
+    fault: Tensor | None
+    given: Any
 
 
 def _read_targets(
     targets: OutputTargets, student: Tensor, *, independent: bool
-) -> tuple[SafeLabels | None, Tensor | None, Tensor | None]:
-    """Returns labels and weights for losses, and the labels' fault.
+) -> _ReadTargets:
+    """Reads the labels and the weights of one output.
 
     Args:
         targets: The labels and the weights.
         student: The student's output.
         independent: Whether it is of labels that may all be true.
     """
-    weights = targets.weights
+    weights, loss = targets.weights, targets.loss
     if independent and weights is not None:
         weights = weights[..., None] * fast.ones_like(student)
-    if targets.labels is None:
-        return None, weights, None
+    labels = fitting_labels(
+        targets.labels, student, loss, independent=independent
+    )
+    if labels is None:
+        return _ReadTargets(None, None, weights, None, targets.labels)
     if independent:
-        return read_label_rows(targets.labels, student), weights, None
-    ignore = getattr(targets.loss, "ignore_class", None)
-    safe = read_labels(targets.labels, student, ignore)
-    if safe.ignored is not None:
-        named = ops.cast(ops.logical_not(safe.ignored), loss_dtype())
+        safe = read_label_rows(labels, student)
+    else:
+        ignore = getattr(loss, "ignore_class", None)
+        safe = read_labels(labels, student, ignore)
+    labelled = safe.unlabelled
+    if labelled is not None:
+        labelled = ops.logical_not(labelled)
+    is_padding = len(student.shape) > 2 and len(safe.labels.shape) < len(
+        student.shape
+    )
+    if labelled is not None and is_padding:
+        # Tokens and pixels without a class are padding or void.
+        named = ops.cast(labelled, loss_dtype())
         weights = named if weights is None else weights * named
-    fault = None if safe.bad is None else _any(safe.bad, weights)
-    return safe, weights, fault
+        labelled = None
+    fault = _any(safe.bad, weights)
+    return _ReadTargets(safe.labels, labelled, weights, fault, safe.given)
 
 
-def _finite_or_zero(
-    logits: Tensor, weights: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Replaces logits that are not finite by 0, and reports them.
+def _with_first_choices(pair: LogitPair) -> LogitPair:
+    """Gives examples without a class index the teacher's first choice."""
+    labels = pair.labels
+    if labels is None or pair.labelled is None:
+        return pair
+    if not pair.has_class_indices or not pair.same_classes:
+        return pair
+    first = ops.argmax(pair.argmax_logits[0], axis=-1)
+    labels = ops.where(pair.labelled, labels, ops.cast(first, labels.dtype))
+    return dataclasses.replace(pair, labels=labels)
+
+
+def _where_weighed(logits: Tensor, weights: Tensor | None) -> Tensor:
+    """Replaces logits of entries that weigh nothing by 0.
+
+    A teacher may answer NaN at padding, which no weight of 0 would take out
+    of a gradient.
 
     Args:
         logits: The teacher's, shape `(batch, ..., classes)`.
         weights: Shape `(batch, ...)`, or `None` where every entry counts.
-
-    Returns:
-        The logits, and whether an entry that counts had such logits.
     """
-    # A sum is finite only where all its terms are.
     if weights is None:
-        finite = fast.isfinite(fast.sum_(logits))
-        fault = ~finite
-    else:
-        rows = fast.isfinite(fast.sum_(logits, -1))
-        fault = _any(~rows, weights)
-        finite = rows[..., None]  # (batch, ..., 1)
-    return zero_unless(finite, logits), fault
+        return logits
+    return zero_unless(fast.not_equal(weights[..., None], 0), logits)
 
 
 def _any(flags: Tensor, weights: Tensor | None) -> Tensor:

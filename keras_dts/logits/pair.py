@@ -33,6 +33,9 @@ class LogitPair:
             models; equal counts do not imply it.
         argmax_pair: `None`, or the logits that stand for `teacher` and
             `student` where only the most probable class matters.
+        labelled: Which entries have a label, bool, shape `(batch, ...)`;
+            `None` where all have one. Class indices of the others are the
+            teacher's first choice, soft labels are 0.
     """
 
     teacher: Tensor
@@ -42,6 +45,7 @@ class LogitPair:
     output: int = 0
     same_tokens: bool = True
     argmax_pair: tuple[Tensor, Tensor] | None = None
+    labelled: Tensor | None = None
 
     @classmethod
     def of_logits(
@@ -137,6 +141,23 @@ class LogitPair:
             self.student.shape
         )
 
+    @property
+    def has_gap(self) -> bool:
+        """Whether there are labels, and classes that both models have."""
+        return self.labels is not None and self.same_classes
+
+    def gap(self) -> Tensor:
+        """Computes the mean of `gap_values` over the entries with a label.
+
+        Returns:
+            A scalar; 0 where no entry that counts has one.
+        """
+        values = self.gap_values()
+        if self.labelled is None:
+            return self.mean(values)
+        counted = ops.logical_and(self.labelled, self.counted)
+        return weighted_mean(values, ops.cast(counted, values.dtype))
+
     def gap_values(self) -> Tensor:
         """Computes how far the student is behind at each entry.
 
@@ -146,7 +167,7 @@ class LogitPair:
             and where the models have different classes.
         """
         student = ops.stop_gradient(self.student)
-        if self.labels is None or not self.same_classes:
+        if self.labels is None or not self.has_gap:
             return ops.zeros_like(student[..., 0])
         return cross_entropy(student, self.labels) - cross_entropy(
             self.teacher, self.labels

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from keras import ops
-
-from keras_dts.logits.batch import no_faults
-from keras_dts.logits.compatibility import OutputSpec, check_counts
-from keras_dts.logits.labels import are_indices, check_label_rows
+from keras_dts.logits.compatibility import OutputSpec
+from keras_dts.logits.faults import Faults, join_faults
+from keras_dts.logits.labels import fitting_labels
 from keras_dts.logits.one_output import OutputTargets, read_output
 from keras_dts.logits.pair import LogitPair
+from keras_dts.logits.structures import check_counts
 from keras_dts.logits.weights import (
     EntryWeights,
     check_sample_weight,
     entry_weights,
 )
 from keras_dts.types import TeacherOutputs, Tensor
-from keras_dts.utils import flatten, per_output, repack
+from keras_dts.utils import flatten, is_partial, per_output, repack, spread
 
 
 class Targets(NamedTuple):
@@ -43,13 +42,13 @@ class PairedOutputs(NamedTuple):
 
     Attributes:
         pairs: A pair of logits for each output that losses read.
-        faults: As in `BatchLogits`.
-        y: The labels given; indices that name no class are replaced by one
-            that does.
+        faults: What is wrong with labels and values.
+        y: The labels given; those that mean nothing are replaced, see
+            `SafeLabels`.
     """
 
     pairs: list[LogitPair]
-    faults: Tensor
+    faults: Faults
     y: Any
 
 
@@ -75,9 +74,7 @@ def pair_outputs(
     outputs = flatten(student)
     theirs = flatten(teacher.outputs)
     check_counts(theirs, outputs)
-    labels, weights, losses = (
-        per_output(x, student, targets.names) for x in targets[:3]
-    )
+    labels, weights, losses = _per_output(targets, student)
     pairs, faults = [], []
     for spec in specs:
         i = spec.index
@@ -96,15 +93,14 @@ def pair_outputs(
         pairs.append(one.pair)
         faults.append(one.faults)
         labels[i] = one.labels
-    y = targets.y
-    y = None if y is None else repack(y, student, labels, targets.names)
-    return PairedOutputs(pairs, _worst(faults), y)
+    y = _repack(targets, student, labels, losses)
+    return PairedOutputs(pairs, join_faults(faults), y)
 
 
 def check_targets(
     specs: tuple[OutputSpec, ...], student: Any, targets: Targets
 ) -> None:
-    """Raises unless labels and weights fit the outputs that losses read.
+    """Raises unless labels, weights and losses fit the outputs that are read.
 
     Args:
         specs: How each output is read.
@@ -112,20 +108,58 @@ def check_targets(
         targets: The labels and the weights.
 
     Raises:
-        ValueError: If a shape does not fit.
+        ValueError: If a shape does not fit, or a loss compares values.
     """
     outputs = flatten(student)
-    labels, weights, losses = (
-        per_output(x, student, targets.names) for x in targets[:3]
-    )
+    labels, weights, losses = _per_output(targets, student)
     for spec in specs:
         index = spec.index
-        if labels[index] is not None:
-            independent = spec.independent_by(losses[index])
-            check = check_label_rows if independent else are_indices
-            check(labels[index], outputs[index])
+        spec.kinds_with(losses[index])
+        fitting_labels(
+            labels[index],
+            outputs[index],
+            losses[index],
+            independent=spec.independent_by(losses[index]),
+        )
         if weights[index] is not None:
             check_sample_weight(weights[index], outputs[index].shape[:-1])
+
+
+def _per_output(
+    targets: Targets, student: Any
+) -> tuple[list[Any], list[Any], list[Any]]:
+    """Returns the labels, the weights and the loss of each output.
+
+    Raises:
+        ValueError: If the weights fit no output.
+    """
+    losses = per_output(targets.loss, student, targets.names)
+    given = targets.sample_weight
+    if isinstance(given, (list, tuple)):
+        given = spread(given, losses)
+    labels, weights = (
+        per_output(x, student, targets.names)
+        for x in (spread(targets.y, losses), given)
+    )
+    if given is not None and all(w is None for w in weights):
+        raise ValueError(
+            "`sample_weight` must be one array, or have one for each output. "
+            f"Received: {len(given)} for {len(losses)} outputs"
+        )
+    return labels, weights, losses
+
+
+def _repack(
+    targets: Targets, student: Any, labels: list[Any], losses: list[Any]
+) -> Any:
+    """Puts the labels of each output back into the structure of `y`."""
+    y = targets.y
+    if y is None:
+        return None
+    if is_partial(y, losses):
+        flat = [x for x, f in zip(labels, losses, strict=True) if f is not None]
+        return flat if isinstance(y, (list, tuple)) else flat[0]
+    return repack(y, student, labels, targets.names)
 
 
 def _weights(
@@ -138,9 +172,3 @@ def _weights(
     if overlap is None:
         return weights
     return overlap if weights is None else weights * overlap
-
-
-def _worst(faults: list[Tensor]) -> Tensor:
-    if not faults:
-        return no_faults()
-    return faults[0] if len(faults) == 1 else ops.max(ops.stack(faults), axis=0)

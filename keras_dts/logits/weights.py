@@ -111,8 +111,8 @@ class TokenMask(keras.layers.Layer):
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Tensor:
         """Returns which tokens count, shape `(batch, ...)`."""
         outputs, weights = inputs
-        entries = ops.zeros(ops.shape(outputs)[:-1], dtype=loss_dtype())
-        counted = ops.not_equal(broadcast_weights(weights, entries), 0)
+        ones = ops.ones(ops.shape(outputs)[:-1], dtype=loss_dtype())
+        counted = ops.not_equal(broadcast_weights(weights, ones) * ones, 0)
         before = previous_mask and previous_mask[0]
         if before is None:
             return counted
@@ -120,24 +120,26 @@ class TokenMask(keras.layers.Layer):
 
 
 def check_sample_weight(sample_weight: Tensor, wanted: Any) -> None:
-    """Raises unless `sample_weight` has a value for each entry.
+    """Raises unless `sample_weight` broadcasts to the entries.
 
     Args:
         sample_weight: The user's weights.
         wanted: The shape of the entries, `(batch, ...)`.
 
     Raises:
-        ValueError: If it has not.
+        ValueError: If it does not.
     """
     shape, wanted = static_shape(sample_weight), tuple(wanted)
-    extra = shape[len(wanted) :]
-    if any(n != 1 for n in extra) or not same_shape(
-        shape[: len(wanted)], wanted[: len(shape)]
+    given = shape[:-1] if shape[len(wanted) :] == (1,) else shape
+    fits = given and (len(given) == 1 or len(given) == len(wanted))
+    sizes = zip(given, wanted, strict=False)
+    if not fits or not all(
+        n in (1, None) or same_shape((n,), (m,)) for n, m in sizes
     ):
         raise ValueError(
             "`sample_weight` must have one value for each example or token, "
-            f"shape {show(wanted)}. Received: "
-            f"sample_weight.shape={show(shape)}"
+            f"shape {show(wanted)}, or 1 in place of a size that all share. "
+            f"Received: sample_weight.shape={show(shape)}"
         )
 
 
@@ -145,7 +147,9 @@ def broadcast_weights(sample_weight: Tensor, entries: Tensor) -> Tensor:
     """Gives `sample_weight` the rank of `entries`, so that it broadcasts.
 
     Args:
-        sample_weight: The user's weights.
+        sample_weight: The user's weights: of the shape of `entries`, with a 1
+            in place of any size but the first and with one more axis of 1 or
+            without; or one for each example, shape `(batch,)`.
         entries: A tensor with one value for each entry, shape `(batch, ...)`.
     """
     check_sample_weight(sample_weight, entries.shape)

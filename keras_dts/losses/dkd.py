@@ -29,10 +29,11 @@ class DKD(Divergence):
 
     `KD` is `TCKD + (1 - p_teacher(target)) · NCKD`: where the teacher is sure
     of the target, it hardly teaches what the other classes are like. Needs
-    labels; the target of soft labels is their largest class. Published with
-    all of the label loss, a temperature of 4, and a weight that grows from
-    1/20 to 1 over 20 epochs, which is a `keras.optimizers.schedules` object
-    in `distillation_loss_weights`; with DTKD's temperatures give
+    labels; the target of soft labels is their largest class, and that of an
+    example without a label the teacher's first choice. Published with all of
+    the label loss, a temperature of 4, and a weight that grows from 1/20 to 1
+    over 20 epochs, which is a `keras.optimizers.schedules` object in
+    `distillation_loss_weights`; with DTKD's temperatures give
     `keras_dts.temperatures.SharpnessTemperature(fixed_scale=True)`.
 
     Args:
@@ -86,9 +87,11 @@ class DKD(Divergence):
         if labels is None:
             raise ValueError(
                 "`DKD` needs labels, which say what the target class is. "
-                "Received: labels=None"
+                "Received: no labels that fit the output"
             )
         if len(labels.shape) == len(student_log_probs.shape):
+            known = ops.any(labels > 0, axis=-1, keepdims=True)
+            labels = ops.where(known, labels, teacher_log_probs)
             labels = ops.argmax(labels, axis=-1)
         classes = student_log_probs.shape[-1]
         target = ops.one_hot(labels, classes, dtype="bool")

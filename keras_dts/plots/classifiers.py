@@ -81,14 +81,18 @@ def indices(y: Any, outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
     given, logits = (
         ops.convert_to_tensor(a, dtype="float32") for a in (y, outputs)
     )
-    labels, bad, _ = read_labels(given, logits, ignore=None)
-    if bad is not None and np.any(ops.convert_to_numpy(bad)):
-        raise ValueError(
+    safe = read_labels(given, logits, ignore=None)
+    read: npt.NDArray[Any] = ops.convert_to_numpy(safe.labels)
+    if np.any(ops.convert_to_numpy(safe.bad)):
+        wanted = (
             "The class indices in `y` must be at least 0 and less than the "
-            f"number of classes, {outputs.shape[-1]}. Received: indices from "
-            f"{y.min()} to {y.max()}"
+            f"number of classes, {outputs.shape[-1]}"
+            if read.ndim == 1
+            else "The soft labels in `y` must not be negative, and add up to 1"
         )
-    read: npt.NDArray[Any] = ops.convert_to_numpy(labels)
+        raise ValueError(
+            f"{wanted}. Received: numbers from {y.min()} to {y.max()}"
+        )
     return read.argmax(axis=-1) if read.ndim > 1 else read
 
 

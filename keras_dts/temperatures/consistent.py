@@ -94,8 +94,13 @@ class ConsistentTemperature(Temperature):
 
 def _target(pair: LogitPair) -> Tensor:
     """Returns the labels as probabilities, or the teacher's first choice."""
-    if pair.labels is not None and not pair.has_class_indices:
-        return pair.labels
+    classes, dtype = pair.teacher.shape[-1], loss_dtype()
+    if pair.labels is not None and pair.has_class_indices:
+        return ops.one_hot(pair.labels, classes, dtype=dtype)
     first = ops.argmax(pair.teacher, axis=-1)
-    indices = pair.labels if pair.has_class_indices else first
-    return ops.one_hot(indices, pair.teacher.shape[-1], dtype=loss_dtype())
+    first = ops.one_hot(first, classes, dtype=dtype)
+    if pair.labels is None:
+        return first
+    if pair.labelled is None:
+        return pair.labels
+    return ops.where(pair.labelled[..., None], pair.labels, first)

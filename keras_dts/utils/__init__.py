@@ -4,7 +4,9 @@ from keras_dts.utils.checks import (
     Schedule,
     check_choice,
     check_count,
+    check_first,
     check_number,
+    check_temperature,
     check_weight,
 )
 from keras_dts.utils.data_adapter import DataAdapter
@@ -19,9 +21,11 @@ from keras_dts.utils.serialization import deserialize, serialize
 from keras_dts.utils.shapes import same_shape, show, static_shape
 from keras_dts.utils.structure import (
     flatten,
+    is_partial,
     per_output,
     per_output_strictly,
     repack,
+    spread,
 )
 from keras_dts.utils.untracked import Untracked
 from keras_dts.utils.versions import __version__, versions
@@ -35,12 +39,15 @@ __all__ = [
     "add_step_counter",
     "check_choice",
     "check_count",
+    "check_first",
     "check_number",
+    "check_temperature",
     "check_weight",
     "deserialize",
     "fingerprint",
     "flatten",
     "is_keras_loss",
+    "is_partial",
     "loss_dtype",
     "per_output",
     "per_output_strictly",
@@ -52,6 +59,7 @@ __all__ = [
     "same_shape",
     "serialize",
     "show",
+    "spread",
     "static_shape",
     "symbolic_input",
     "sync_folder",

@@ -30,15 +30,59 @@ def per_output(
         A flat list in the order of `keras.tree.flatten(outputs)`; `None` for
         every output if the structure does not fit, which Keras reports.
     """
-    if isinstance(structure, dict) and isinstance(outputs, dict):
-        return [structure.get(key) for key in sorted(outputs)]
-    if _is_named(structure, names):
-        return [structure.get(name) for name in names]
+    parts = _parts(structure, outputs, names)
+    if parts is not None:
+        return [x for part in parts for x in per_output(*part)]
     count = len(flatten(outputs))
     if isinstance(structure, (list, tuple, dict)):
         flat = keras.tree.flatten(structure)
         return flat if len(flat) == count else [None] * count
     return [structure] * count
+
+
+def _parts(
+    structure: Any, outputs: Any, names: Sequence[str]
+) -> list[tuple[Any, Any]] | None:
+    """Returns pairs of a part of both structures, if both have such parts."""
+    if isinstance(structure, dict) and isinstance(outputs, dict):
+        return [(structure.get(key), outputs[key]) for key in sorted(outputs)]
+    if not isinstance(outputs, (list, tuple)):
+        return None
+    if _is_named(structure, names) and len(names) == len(outputs):
+        parts = [structure.get(name) for name in names]
+    elif isinstance(structure, (list, tuple)):
+        parts = list(structure)
+    else:
+        return None
+    if len(parts) != len(outputs):
+        return None
+    return list(zip(parts, outputs, strict=True))
+
+
+def is_partial(structure: Any, losses: list[Any]) -> bool:
+    """Says whether a structure is for the outputs with a loss alone.
+
+    Keras takes labels like that.
+
+    Args:
+        structure: Labels or sample weights.
+        losses: The loss of each output, or `None`.
+    """
+    if structure is None or isinstance(structure, dict):
+        return False
+    nested = isinstance(structure, (list, tuple))
+    count = len(structure) if nested else 1
+    known = sum(loss is not None for loss in losses)
+    return count == known < len(losses)
+
+
+def spread(structure: Any, losses: list[Any]) -> Any:
+    """Returns what `is_partial` says yes to as a list for all outputs."""
+    if not is_partial(structure, losses):
+        return structure
+    nested = isinstance(structure, (list, tuple))
+    given = iter(structure if nested else [structure])
+    return [None if loss is None else next(given) for loss in losses]
 
 
 def per_output_strictly(
@@ -90,13 +134,20 @@ def repack(
         flat: A value for each output.
         names: As for `per_output`.
     """
-    by_key = isinstance(structure, dict) and isinstance(outputs, dict)
-    if by_key or _is_named(structure, names):
-        keys = sorted(outputs) if by_key else names
-        new = dict(zip(keys, flat, strict=True))
-        return {key: new.get(key, value) for key, value in structure.items()}
-    if isinstance(structure, (list, tuple, dict)):
-        if len(keras.tree.flatten(structure)) != len(flat):
-            return structure
-        return keras.tree.pack_sequence_as(structure, flat)
-    return flat[0] if len(flat) == 1 else structure
+    parts = _parts(structure, outputs, names)
+    if parts is None:
+        if isinstance(structure, (list, tuple, dict)):
+            if len(keras.tree.flatten(structure)) != len(flat):
+                return structure
+            return keras.tree.pack_sequence_as(structure, flat)
+        return flat[0] if len(flat) == 1 else structure
+    new, rest = [], list(flat)
+    for part, output in parts:
+        count = len(flatten(output))
+        new.append(repack(part, output, rest[:count]))
+        rest = rest[count:]
+    if isinstance(structure, dict):
+        keys = sorted(outputs) if isinstance(outputs, dict) else names
+        named = dict(zip(keys, new, strict=True))
+        return {key: named.get(key, x) for key, x in structure.items()}
+    return keras.tree.pack_sequence_as(structure, keras.tree.flatten(new))

@@ -556,6 +556,12 @@ CANNOT = {
             "sgd", crossentropy(reduction=None)
         ),
     ),
+    "letters": (
+        "a loss whose labels are no classes of tokens",
+        lambda: Distiller(writer(), writer(), chunk_size=4).compile(
+            "sgd", keras.losses.CTC()
+        ),
+    ),
     "soft labels": (
         r"labels `y` of shape \(3, 5, 11\)",
         lambda: step(

@@ -96,7 +96,7 @@ def test_labels_out_of_range(bad):
         X,
         y,
         r"The class indices in `y` must be at least 0 and less than the "
-        r"number of classes. Received: others in epoch 1 of 2",
+        r"number of classes, 3\..* Received: others, in 1 step of epoch 1 ",
         epochs=2,
         shuffle=False,
     )
@@ -110,20 +110,6 @@ def test_labels_out_of_range_are_fine_where_they_do_not_count():
     distiller.compile("sgd", crossentropy())
     logs = distiller.fit(X, y, sample_weight=weights, verbose=0).history
     assert np.isfinite(logs["loss"][0])
-
-
-def test_ignored_classes_are_fine_and_do_not_count():
-    y = Y.copy()
-    y[32:] = 255
-    runs = []
-    for x, labels in ((X, y), (X[:32], Y[:32])):
-        distiller = Distiller(mlp(16, seed=1), mlp(seed=2))
-        distiller.compile(
-            keras.optimizers.SGD(0.0), crossentropy(ignore_class=255)
-        )
-        logs = distiller.fit(x, labels, batch_size=64, verbose=0).history
-        runs.append([logs[k][0] for k in ("gap", "distillation_loss")])
-    np.testing.assert_allclose(runs[0], runs[1], rtol=1e-5)
 
 
 @pytest.mark.parametrize("temperature", [0.0, -2.0, float("nan"), True, "4"])
@@ -228,19 +214,21 @@ def test_a_model_that_cannot_be_built(name):
         distiller.fit(X, Y, verbose=0)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_teacher_logits_that_are_not_finite(value):
+BROKEN = "The logits of `teacher` must be finite. Received: NaN or infinite"
+RULED_OUT = "A class that the teacher 'broken_teacher' rules out by a logit"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(np.nan, BROKEN), (np.inf, BROKEN), (-np.inf, RULED_OUT)],
+)
+def test_teacher_logits_that_are_not_finite(value, message):
     teacher = mlp(16, name="broken_teacher")
     kernel, bias = teacher.get_layer("out").get_weights()
     bias[1] = value
     teacher.get_layer("out").set_weights([kernel, bias])
-    refused(
-        Distiller(teacher, mlp()),
-        X,
-        Y,
-        r"The logits of `teacher` must be finite. Received: NaN or infinite "
-        r"logits from the teacher 'broken_teacher' in epoch 1 of 1",
-    )
+    where = ", in 1 step of epoch 1 of 1. Such a step changes"
+    refused(Distiller(teacher, mlp()), X, Y, f"{message}.*{where}")
 
 
 def test_teacher_logits_that_break_later_are_named_with_their_epoch():
@@ -253,7 +241,7 @@ def test_teacher_logits_that_break_later_are_named_with_their_epoch():
 
     distiller = Distiller(mlp(16), mlp())
     distiller.compile("sgd", crossentropy())
-    with pytest.raises(ValueError, match=r"NaN .* in epoch 3 of 5"):
+    with pytest.raises(ValueError, match=r"NaN .* of epoch 3 of 5"):
         distiller.fit(X, Y, epochs=5, callbacks=[Breaking()], verbose=0)
     # What the student learned before is not lost, nor spoilt.
     assert all(np.isfinite(w).all() for w in distiller.student.get_weights())
@@ -263,7 +251,7 @@ def test_broken_batches_are_refused_by_train_on_batch_too():
     distiller = Distiller(mlp(16), mlp())
     distiller.compile("sgd", crossentropy())
     before = copies(distiller.student)
-    with pytest.raises(ValueError, match=r"`y` .* others in this batch"):
+    with pytest.raises(ValueError, match=r"`y` .* .* of this call"):
         distiller.train_on_batch(X, Y + 1)
     assert moved(distiller.student, before) == 0.0
     distiller.train_on_batch(X, Y)

@@ -53,7 +53,9 @@ class Model:
 
     def __init__(self, *adapters, evaluates_teacher=False):
         self.evaluates_teacher = evaluates_teacher
-        self.fit_data = FitData(adapters, lambda: self.evaluates_teacher)
+        self.fit_data = FitData(
+            adapters, lambda: self.evaluates_teacher, lambda y: None
+        )
 
     fit = converted(method, FitData.for_fit)
     evaluate = converted(method, FitData.for_evaluation)

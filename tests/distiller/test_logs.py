@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_dts.distiller.logs import DistillationMetrics, StepLogs
 from keras_dts.logits import LogitPair, WholeBatch
+from keras_dts.metrics import TeacherAgreement
 
 TEACHER, STUDENT, LABELS, _ = logits_and_labels((4, 3))
 WEIGHTS = np.array([1.0, 0.0, 2.0, 1.0], "float32")
@@ -77,13 +78,12 @@ class Apart(keras.metrics.MeanMetricWrapper):
             self.by_rank = True
 
 
-def batch(teacher_fault=0.0, weights=WEIGHTS, **kwargs):
+def batch(teacher=TEACHER, weights=WEIGHTS, **kwargs):
     tensors = (
         None if x is None else ops.convert_to_tensor(x)
-        for x in (TEACHER, STUDENT, LABELS, weights)
+        for x in (teacher, STUDENT, LABELS, weights)
     )
-    faults = ops.convert_to_tensor([teacher_fault, 1.0])
-    return WholeBatch([LogitPair(*tensors, **kwargs)], faults)
+    return WholeBatch([LogitPair(*tensors, **kwargs)])
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
@@ -104,12 +104,16 @@ def test_metrics_of_ranks_get_the_logits_for_them():
     assert number(plain.result()) != 3.0
 
 
-def test_a_teacher_that_is_not_finite_makes_metrics_nan():
-    metric = Apart()
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_teacher_that_is_not_finite_makes_metrics_nan(value):
+    # Of NaN, some class would be the most probable one.
+    metric = TeacherAgreement()
     metrics = DistillationMetrics([metric])
     metrics.update(batch())
     assert np.isfinite(number(metric.result()))
-    metrics.update(batch(teacher_fault=1.0))
+    broken = TEACHER.copy()
+    broken[2, 1] = value
+    metrics.update(batch(broken))
     assert np.isnan(number(metric.result()))
 
 

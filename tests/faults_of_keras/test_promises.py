@@ -494,7 +494,7 @@ def test_5_19_no_labels_are_needed():
         X, batch_size=64, epochs=2, callbacks=[DTS()], verbose=0
     ).history
     assert moved(distiller.student, before) > 1e-4
-    assert logs["gap"] == [0.0, 0.0]
+    assert "gap" not in logs
     assert logs["loss"][0] == pytest.approx(
         0.9 * logs["distillation_loss"][0], rel=1e-5
     )

@@ -77,3 +77,22 @@ def test_softmaxes_of_logits_are_compared_as_exactly(scale):
     np.testing.assert_allclose(
         ops.convert_to_numpy(pair[0].probs), np.exp(log_p), rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("source", ["logits", "log probabilities"])
+def test_a_class_that_both_rule_out_adds_nothing(source):
+    make = Distribution.of_logits
+    if source == "log probabilities":
+        make = Distribution.of_log_probs
+    out = [np.insert(x, 2, -np.inf, axis=-1) for x in (LOG_P, LOG_Q)]
+
+    def value(x):
+        return ops.sum(kl(make(ops.convert_to_tensor(out[0])), make(x)))
+
+    found, grad = value_and_grad(value, out[1])
+    expected = entropy(np.exp(LOG_P), np.exp(LOG_Q), axis=-1)
+    np.testing.assert_allclose(found, expected.sum(), rtol=1e-5)
+    assert np.isfinite(grad).all()
+    alone = kl(make(ops.convert_to_tensor(out[0])), make(ops.zeros((4, 3, 6))))
+    # Only the student's may be infinite, where the teacher rules none out.
+    assert not np.isfinite(ops.convert_to_numpy(alone)).any()

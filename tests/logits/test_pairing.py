@@ -14,6 +14,7 @@ from keras_dts.logits import (
     Targets,
     check_targets,
     pair_outputs,
+    teacher_faults,
     top_classes,
 )
 from keras_dts.types import TeacherOutputs
@@ -65,6 +66,14 @@ def paired(
     )
 
 
+def raised(faults):
+    return {name for name, flag in faults.items() if ops.convert_to_numpy(flag)}
+
+
+def noted(found):
+    return raised(found.faults)
+
+
 def same(found, expected, dtype=None):
     found = ops.convert_to_numpy(found)
     assert found.shape == np.shape(expected)
@@ -87,11 +96,11 @@ def test_logits_labels_and_weights_are_paired():
     weights = np.array([1.0, 0.0, 2.0, 3.0], "float32")
     found = paired(y=LABELS, weights=weights)
     (pair,) = found.pairs
-    same(pair.teacher, TEACHER)
+    same(pair.teacher, with_value(TEACHER, 1, 0.0))
     same(pair.student, STUDENT)
     same(pair.labels, LABELS)
     same(pair.weights, weights)
-    same(found.faults, np.zeros(3, "float32"))
+    assert noted(found) == set()
     assert (pair.output, pair.same_tokens) == (0, True)
     assert paired().pairs[0].labels is None
     assert paired().pairs[0].weights is None
@@ -125,9 +134,9 @@ def test_only_outputs_that_losses_read_are_paired():
     same(pair.student, STUDENT)
     # Labels of an output that no loss reads are left to Keras.
     same(found.y[0], np.full(4, 99, "int32"))
-    same(found.faults, np.zeros(3, "float32"))
+    assert noted(found) == set()
     assert paired(specs=()).pairs == []
-    same(paired(specs=()).faults, np.zeros(3, "float32"))
+    assert noted(paired(specs=())) == set()
 
 
 def test_positions_without_a_partner_do_not_count():
@@ -182,7 +191,7 @@ def test_shapes_of_a_batch_are_checked():
 @pytest.mark.parametrize("bad", [-1, 5, 99])
 def test_labels_that_name_no_class_become_safe_and_are_noted(bad):
     found = paired(y=with_value(LABELS, 2, bad))
-    same(found.faults, np.array([0, 1, 0], "float32"))
+    assert noted(found) == {"labels"}
     safe = with_value(LABELS, 2, 0 if bad < 0 else 4)
     same(found.pairs[0].labels, safe)
     same(found.y, safe)
@@ -191,32 +200,73 @@ def test_labels_that_name_no_class_become_safe_and_are_noted(bad):
 def test_labels_that_name_no_class_are_fine_where_they_do_not_count():
     weights = np.array([1.0, 1.0, 0.0, 1.0], "float32")
     found = paired(y=with_value(LABELS, 2, 99), weights=weights)
-    same(found.faults, np.zeros(3, "float32"))
+    assert noted(found) == set()
     same(found.y, with_value(LABELS, 2, 4))
 
 
-@pytest.mark.parametrize("weights", [None, np.full(4, 2.0, "float32")])
-def test_the_class_that_a_loss_ignores_counts_nowhere(weights):
+def test_examples_without_a_class_are_taught_by_the_teacher():
     y = with_value(LABELS, 1, -1)
+    weights = np.array([1.0, 2.0, 0.0, 1.0], "float32")
     found = paired(y=y, weights=weights, loss=crossentropy(ignore_class=-1))
-    expected = np.array([1, 0, 1, 1], "float32")
-    scale = 1 if weights is None else 2
-    same(found.pairs[0].weights, expected * np.float32(scale))
-    same(found.faults, np.zeros(3, "float32"))
+    (pair,) = found.pairs
+    same(pair.weights, weights)
+    same(pair.labelled, [True, False, True, True])
+    # The class that losses on labels take is the teacher's.
+    same(pair.labels, with_value(LABELS, 1, TEACHER[1].argmax()))
+    assert noted(found) == set()
     # Keras ignores it by its index, which stays.
     same(found.y, y)
     # Another index that names no class is a fault even so.
-    found = paired(y=with_value(y, 2, 7), loss=crossentropy(ignore_class=-1))
-    same(found.faults, np.array([0, 1, 0], "float32"))
-    same(found.y, with_value(y, 2, 4))
+    found = paired(y=with_value(y, 3, 7), loss=crossentropy(ignore_class=-1))
+    assert noted(found) == {"labels"}
+    same(found.y, with_value(y, 3, 4))
 
 
-def test_soft_labels_are_left_as_they_are():
-    found = paired(y=5 * SOFT, loss=crossentropy(ignore_class=-1))
-    same(found.pairs[0].labels, 5 * SOFT)
-    same(found.y, 5 * SOFT)
+def test_tokens_without_a_class_count_nowhere():
+    teacher, student, labels, _ = TOKENS
+    y = with_value(labels, (1, 2), -1)
+    weights = np.full((2, 3), 2.0, "float32")
+    loss = crossentropy(ignore_class=-1)
+    (pair,) = paired(teacher, student, y, weights, loss).pairs
+    same(pair.weights, with_value(weights, (1, 2), 0.0))
+    assert pair.labelled is None
+
+
+def test_the_first_choice_is_one_of_the_top_classes():
+    logits, classes = top_classes(ops.convert_to_tensor(TEACHER), 2)
+    (pair,) = paired(
+        logits,
+        y=np.full(4, -1, "int32"),
+        loss=crossentropy(ignore_class=-1),
+        classes=[classes],
+        specs=(spec(teacher_kind=PROBABILITIES),),
+    ).pairs
+    same(pair.labels, np.zeros(4, "int32"))
+
+
+def test_soft_labels_of_zeros_are_taught_by_the_teacher():
+    y = with_value(SOFT, 2, 0.0)
+    found = paired(y=y)
+    same(found.pairs[0].labelled, [True, True, False, True])
+    same(found.pairs[0].labels, y)
+    same(found.y, y)
     assert found.pairs[0].weights is None
-    same(found.faults, np.zeros(3, "float32"))
+    assert noted(found) == set()
+
+
+def test_soft_labels_that_are_no_distribution_become_safe_and_are_noted():
+    found = paired(y=with_value(SOFT, (2, 1), np.nan))
+    assert noted(found) == {"labels"}
+    same(found.pairs[0].labels, with_value(SOFT, 2, 0.0))
+    same(found.y, with_value(SOFT, 2, 0.0))
+
+
+def test_labels_of_another_kind_reach_the_loss_alone():
+    y = np.full((4, 7), 99, "int32")
+    found = paired(y=y, loss=keras.losses.CTC())
+    assert found.pairs[0].labels is None
+    same(found.y, y)
+    assert noted(found) == set()
 
 
 @pytest.mark.parametrize("dtype", ["int32", "uint8", "float32"])
@@ -233,7 +283,7 @@ def test_labels_of_tokens_keep_their_shape():
     y = with_value(labels, (1, 2), -4)[..., None]
     found = paired(teacher, student, y)
     same(found.y, with_value(y, (1, 2), 0))
-    same(found.faults, np.array([0, 1, 0], "float32"))
+    assert noted(found) == {"labels"}
 
 
 @pytest.mark.parametrize("kind", [list, tuple, dict])
@@ -254,7 +304,7 @@ def test_labels_keep_their_structure(kind):
     first, second = keras.tree.flatten(found.y)
     same(first, with_value(LABELS, 0, 4))
     same(second, with_value(LABELS, 1, 0)[:, None])
-    same(found.faults, np.array([0, 1, 0], "float32"))
+    assert noted(found) == {"labels"}
 
 
 def test_a_dictionary_of_labels_may_leave_outputs_out():
@@ -275,33 +325,44 @@ def test_a_dictionary_of_labels_may_leave_outputs_out():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("counts", [True, False])
-def test_teacher_logits_that_are_not_finite_are_noted_where_they_count(
-    value, counts
-):
-    weights = np.array([1.0, 1.0, float(counts), 1.0], "float32")
-    teacher = with_value(TEACHER, (2, 1), value)
-    found = paired(teacher, weights=weights)
-    same(found.faults, np.array([counts, 0, 0], "float32"))
-    # Only the entry loses its logits.
+def test_an_entry_that_weighs_nothing_loses_its_logits(value):
+    weights = np.array([1.0, 1.0, 0.0, 1.0], "float32")
+    found = paired(with_value(TEACHER, (2, 1), value), weights=weights)
     same(found.pairs[0].teacher, with_value(TEACHER, 2, 0.0))
+    counted = np.ones(4, "float32")
+    found = paired(with_value(TEACHER, (2, 1), value), weights=counted)
+    same(found.pairs[0].teacher, with_value(TEACHER, (2, 1), value))
 
 
-def test_without_weights_every_entry_counts():
-    found = paired(with_value(TEACHER, (2, 1), np.nan))
-    same(found.faults, np.array([1, 0, 0], "float32"))
-    assert np.isfinite(ops.convert_to_numpy(found.pairs[0].teacher)).all()
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [(np.nan, "teacher"), (np.inf, "teacher"), (-np.inf, "ruled out")],
+)
+def test_the_faults_of_a_teacher_are_looked_for_where_a_loss_is_suspect(
+    value, fault
+):
+    logits = [TEACHER, with_value(TEACHER, (2, 1), value)]
+    logits = [ops.convert_to_tensor(x) for x in logits]
+    assert raised(teacher_faults(logits, ops.convert_to_tensor(True))) == {
+        fault
+    }
+    assert raised(teacher_faults(logits, ops.convert_to_tensor(False))) == set()
+    assert raised(teacher_faults(logits[:1], True)) == set()
+
+
+def test_a_teacher_that_rules_out_every_class_is_broken():
+    logits = ops.convert_to_tensor(with_value(TEACHER, 2, -np.inf))
+    assert "teacher" in raised(teacher_faults([logits], True))
 
 
 def test_a_fault_of_one_output_is_a_fault_of_the_step():
     found = paired(
-        [TEACHER, with_value(TEACHER, (0, 0), np.inf)],
+        [TEACHER, TEACHER],
         [STUDENT, STUDENT],
         [with_value(LABELS, 0, 9), LABELS],
         specs=(spec(0), spec(1)),
     )
-    same(found.faults, np.array([1, 1, 0], "float32"))
-    same(found.pairs[0].teacher, TEACHER)
+    assert noted(found) == {"labels"}
 
 
 # Checks without a pair.

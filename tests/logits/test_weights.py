@@ -64,6 +64,23 @@ def test_weights_of_examples_weigh_all_their_tokens():
     same(found, [[3.0] * 3, [0.5] * 3])
 
 
+@pytest.mark.parametrize("shape", [(2, 1), (2, 1, 1), (2,)])
+def test_weights_broadcast_over_tokens(shape):
+    weights = ops.reshape(ops.convert_to_tensor([3.0, 0.0]), shape)
+    outputs = ops.zeros((2, 3, 4))
+    expected = np.array([[3.0] * 3, [0.0] * 3])
+    same(entry_weights(outputs, weights, EntryWeights()), expected)
+    found = TokenMask()((outputs, weights))
+    same(EntryWeights()(found), np.sign(expected))
+
+
+def test_weights_of_rows_are_not_those_of_pixels():
+    with pytest.raises(ValueError, match="`sample_weight` must have one"):
+        check_sample_weight(np.ones((2, 3)), (2, 3, 4))
+    check_sample_weight(np.ones((2, 3, 1)), (2, 3, 4))
+    check_sample_weight(np.ones((2, 1, 1, 1)), (2, 3, 4))
+
+
 def test_rows_of_classes_have_the_weights_that_are_given():
     outputs, layer = ops.zeros((2, 4)), EntryWeights()
     assert entry_weights(outputs, None, layer) is None
@@ -79,18 +96,21 @@ def test_weights_broadcast_to_the_rank_of_the_entries():
     same(broadcast_weights(ops.ones((2, 3, 1)), entries), np.ones((2, 3)))
 
 
-@pytest.mark.parametrize("shape", [(3,), (2, 1), (2, 3, 4), (2, 1, 3)])
+@pytest.mark.parametrize("shape", [(3,), (2, 2), (2, 3, 4), (2, 1, 3)])
 def test_weights_that_fit_no_entries_are_refused(shape):
     received = ", ".join(["batch", *map(str, shape[1:])])
     message = (
         r"`sample_weight` must have one value for each example or token, "
-        r"shape \(batch, 3\)\. Received: sample_weight\.shape=\(" + received
+        r"shape \(batch, 3\), or 1 in place of a size that all share\. "
+        r"Received: sample_weight\.shape=\(" + received
     )
     with pytest.raises(ValueError, match=message):
         check_sample_weight(np.ones(shape), (2, 3))
 
 
-@pytest.mark.parametrize("shape", [(2,), (2, 3), (2, 3, 1), (None, 3)])
+@pytest.mark.parametrize(
+    "shape", [(2,), (2, 3), (2, 3, 1), (None, 3), (2, 1), (2, 1, 1)]
+)
 def test_weights_that_fit_are_not_refused(shape):
     check_sample_weight(keras.KerasTensor(shape), (2, 3))
     check_sample_weight(keras.KerasTensor(shape), (None, 3))

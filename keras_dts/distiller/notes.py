@@ -1,0 +1,129 @@
+"""What a step finds wrong with its batch, and where it notes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_dts.backend import StoppedStepError, answer, fast, in_any_replica
+from keras_dts.logits import FAULTS, Faults
+from keras_dts.types import Tensor
+from keras_dts.utils import loss_dtype
+
+# What may be wrong, the cause before its effects. Beside `FAULTS`: inputs or
+# sample weights that are not finite, weights of losses or the temperature by
+# their schedules, the learning rate, and the loss.
+CAUSES = (
+    "inputs",
+    "weights",
+    "schedules",
+    "rate",
+    "labels",
+    "teacher",
+    "ruled out",
+    "kind",
+    "loss",
+)
+if missing := set(FAULTS) - set(CAUSES):
+    raise AssertionError(f"no place for {missing}")
+
+
+class FaultNotes(keras.layers.Layer):
+    """Counts broken steps, each by the first cause that it has.
+
+    Attributes:
+        counts: How many there were since `clear`, for each of `CAUSES`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="notes", autocast=False)
+        self.counts = self.add_weight(
+            name="counts",
+            shape=(len(CAUSES),),
+            dtype=loss_dtype(),
+            initializer="zeros",
+            trainable=False,
+            aggregation="mean",
+        )
+        self.built = True
+
+    def note(self, faults: Faults) -> None:
+        """Notes what is wrong with a step, if something is.
+
+        Args:
+            faults: Bool scalars, by cause.
+
+        Raises:
+            StoppedStepError: Where Python knows that something is wrong
+                without waiting for it.
+        """
+        some = next(iter(faults.values()))
+        none = fast.zeros_like(some)
+        flags = fast.stack([faults.get(cause, none) for cause in CAUSES])
+        flags = in_any_replica(flags)
+        known = answer(fast.any_(flags))
+        if known is False:
+            return
+        raised = ops.cast(flags, "int32")
+        first = ops.logical_and(flags, ops.equal(ops.cumsum(raised), 1))
+        first = ops.cast(first, self.counts.dtype)
+        self.counts.assign(self.counts.value + first)
+        if known:
+            raise StoppedStepError
+
+    def clear(self) -> None:
+        """Forgets what was noted."""
+        self.counts.assign(np.zeros(self.counts.shape, loss_dtype()))
+
+
+def faults_of_data(x: Any, sample_weight: Any) -> Faults:
+    """Looks for numbers that are not finite in what a step gets.
+
+    Args:
+        x: The inputs.
+        sample_weight: The user's weights, or `None`.
+    """
+    given = {"inputs": x, "weights": sample_weight}
+    return {
+        cause: fast.any_(fast.stack(flags))
+        for cause, data in given.items()
+        if (flags := list(_not_finite(data)))
+    }
+
+
+def faults_of_loss(loss: Tensor, factors: list[Any]) -> Faults:
+    """Says whether a loss is not finite, or what schedules give to it.
+
+    Args:
+        loss: A scalar.
+        factors: Weights of losses and temperatures, scalars; numbers, and
+            `None`, are no schedule's.
+    """
+    faults = {"loss": not_finite(loss)}
+    tensors = [
+        x for x in factors if not (x is None or isinstance(x, int | float))
+    ]
+    if tensors:
+        flags = [not_finite(x) for x in tensors]
+        faults["schedules"] = fast.any_(fast.stack(flags))
+    return faults
+
+
+def not_finite(values: Tensor) -> Tensor:
+    """Says whether some of the values are NaN or infinite, a bool scalar."""
+    # A sum is finite only where all its terms are.
+    return ~fast.isfinite(fast.sum_(values))
+
+
+def _not_finite(data: Any) -> Iterator[Tensor]:
+    for leaf in keras.tree.flatten(data):
+        dtype = str(getattr(leaf, "dtype", ""))
+        if "float" in dtype:
+            values = ops.convert_to_tensor(leaf)  # NumPy's, in train_on_batch
+            if "16" in dtype:  # whose sum may be infinite
+                values = ops.cast(values, loss_dtype())
+            yield not_finite(values)

@@ -1,0 +1,139 @@
+"""A training step that leaves no trace of a broken batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_dts.backend import (
+    Copies,
+    StoppedStepError,
+    can_stop,
+    runs_eagerly,
+    with_optional_update,
+)
+from keras_dts.distiller.notes import FaultNotes
+
+
+class UndoableStep:
+    """Runs Keras's own training step, and undoes it if its batch was broken.
+
+    All that a step moves stays: weights, the optimizer's state, policies,
+    seeds and metrics. No step waits for the host. On JAX, where a step is a
+    function, old values are chosen instead of new ones. Elsewhere copies are
+    put back; of what the optimizer moves only where it cannot be left out: on
+    PyTorch with a CPU Python knows in time what is wrong, and TensorFlow has
+    branches.
+
+    Args:
+        distiller: The distiller.
+        notes: Where its steps note what is wrong.
+    """
+
+    def __init__(self, distiller: Any, notes: FaultNotes) -> None:
+        self._distiller = distiller
+        self._notes = notes
+        self._kept: list[Any] | None = None
+
+    def look_again(self) -> None:
+        """Forgets which variables there are: the models may have changed.
+
+        Where Python runs in every step, finding them takes long.
+        """
+        self._kept = None
+
+    def __call__(self, step: Callable[..., Any], *args: Any) -> Any:
+        """Runs a step.
+
+        Args:
+            step: Keras's own.
+            *args: Its arguments: the data; on JAX, the state and the data.
+        """
+        if keras.config.backend() == "jax":
+            return self._choose(step, *args)
+        if can_stop(self._notes.counts):
+            return self._stop_or_go_on(step, *args)
+        return self._put_back(step, *args)
+
+    def _stop_or_go_on(self, step: Callable[..., Any], data: Any) -> Any:
+        """Runs a step that stops itself before the optimizer moves."""
+        if self._kept is None:
+            self._kept = self._moved_by_a_step(and_by_the_optimizer=False)
+        copies = Copies(self._kept)
+        try:
+            return step(data)
+        except StoppedStepError:
+            copies.put_back()
+            return self._distiller.get_metrics_result()
+
+    def _put_back(self, step: Callable[..., Any], data: Any) -> Any:
+        """Runs a step, and then puts back what it moved, if need be."""
+        counts = self._notes.counts
+        before = ops.copy(counts.value)
+
+        def is_broken() -> Any:
+            return ops.any(ops.not_equal(counts.value, before))
+
+        optional = with_optional_update(self._distiller, is_broken)
+        if self._kept is None or not runs_eagerly():
+            self._kept = self._moved_by_a_step(
+                and_by_the_optimizer=optional is None
+            )
+        copies = Copies(self._kept)
+        (optional or step)(data)
+        copies.put_back(is_broken())
+        return self._distiller.get_metrics_result()
+
+    def _choose(
+        self, step: Callable[..., Any], state: Any, data: Any
+    ) -> tuple[Any, Any]:
+        """Runs a step that is a function of the state."""
+        _, after = step(state, data)
+        groups = self._groups()
+        index = [v is self._notes.counts for v in groups[1]].index(True)
+        broken = ops.any(ops.not_equal(after[1][index], state[1][index]))
+        stays = {id(v) for v in self._untouched()}
+        chosen = tuple(
+            [
+                new if id(v) in stays else ops.where(broken, old, new)
+                for v, old, new in zip(*group, strict=True)
+            ]
+            for group in zip(groups, state, after, strict=True)
+        )
+        variables = [v for group in groups for v in group]
+        values = [value for group in chosen for value in group]
+        with keras.StatelessScope(zip(variables, values, strict=True)):
+            logs = self._distiller.get_metrics_result()
+        return logs, chosen
+
+    def _groups(self) -> tuple[list[Any], ...]:
+        """Returns the variables, as Keras groups them in the state."""
+        distiller = self._distiller
+        return (
+            distiller.trainable_variables,
+            distiller.non_trainable_variables,
+            distiller.optimizer.variables,
+            distiller.metrics_variables,
+        )
+
+    def _untouched(self) -> list[Any]:
+        """Returns the variables that a broken step need not give back."""
+        distiller = self._distiller
+        of_student = {id(v) for v in distiller.student.variables}
+        of_teacher = distiller.teacher.variables
+        return [
+            self._notes.counts,
+            *(v for v in of_teacher if id(v) not in of_student),
+        ]
+
+    def _moved_by_a_step(self, *, and_by_the_optimizer: bool) -> list[Any]:
+        """Returns what must be copied before a step."""
+        stays = {id(v) for v in self._untouched()}
+        trained, others, slots, metrics = self._groups()
+        moved = [*others, *metrics]
+        if and_by_the_optimizer:
+            moved += [*trained, *slots]
+        return [v for v in moved if id(v) not in stays]
