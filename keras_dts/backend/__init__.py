@@ -10,6 +10,7 @@ from keras_dts.backend.softmax import (
 from keras_dts.backend.steps import (
     answer,
     careful,
+    in_any_replica,
     needs_gradient,
     no_gradient,
     only_if,
@@ -35,6 +36,7 @@ __all__ = [
     "exact_difference",
     "fast",
     "fold_chunks",
+    "in_any_replica",
     "log_ratio",
     "map_chunks",
     "needs_gradient",

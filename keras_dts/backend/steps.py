@@ -35,6 +35,16 @@ def replica_count() -> int:
     return count
 
 
+def in_any_replica(flags: Tensor) -> Tensor:
+    """Says of flags, bool, which are up in one of TensorFlow's replicas."""
+    if replica_count() == 1:
+        return flags
+    tf: Any = importlib.import_module("tensorflow")
+    context = tf.distribute.get_replica_context()
+    count = context.all_reduce("SUM", ops.cast(flags, "int32"))
+    return ops.greater(count, 0)
+
+
 def no_gradient() -> AbstractContextManager[Any]:
     """Returns a context in which PyTorch records nothing for a gradient.
 

@@ -137,6 +137,7 @@ def cache_teacher(
         batch_size,
         top_k,
         dtype,
+        features,
         teacher_inputs,
         from_logits,
         augment,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import numbers
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ def check_arguments(
     batch_size: Any,
     top_k: Any,
     dtype: Any,
+    features: Any,
     teacher_inputs: Any,
     from_logits: Any,
     augment: Any,
@@ -47,6 +48,14 @@ def check_arguments(
     if top_k is not None:
         check_count("top_k", top_k)
     check_choice("dtype", dtype, [None, "float32", "float16", "uint8"])
+    if isinstance(features, str) or not (
+        isinstance(features, Sequence)
+        and all(isinstance(name, str) for name in features)
+    ):
+        raise ValueError(
+            "`features` must be a list of paths of the teacher's layers. "
+            f"Received: features={features!r}"
+        )
     check_choice("from_logits", from_logits, [True, False, "auto"])
     check_count("views", views)
     is_whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)

@@ -157,6 +157,11 @@ def _is_batch(value: Any) -> bool:
 def _unpacked(data: Any) -> tuple[Any, Any, Any]:
     """Returns inputs, labels and sample weights as NumPy arrays."""
     data = data if isinstance(data, tuple) else (data,)
+    if len(data) not in (1, 2, 3):
+        raise ValueError(
+            "`data` must be `(x,)`, `(x, y)` or `(x, y, sample_weight)`. "
+            f"Received: a tuple of {len(data)}"
+        )
     arrays = _to_arrays(keras.utils.unpack_x_y_sample_weight(data))
     strings = (leaf for leaf in leaves(arrays[0]) if has_strings(leaf))
     check_strings(tuple(strings))

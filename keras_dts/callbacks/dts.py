@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_dts.distiller import TrainingLength
 from keras_dts.temperatures import DynamicTemperature, Temperature, check_bounds
-from keras_dts.utils import check_count
+from keras_dts.utils import check_count, check_temperature
 
 
 class DTS(TrainingLength):
@@ -80,6 +80,10 @@ class DTS(TrainingLength):
             check_count("epochs", epochs)
         self.training_epochs = epochs
         self._given = (initial, minimum, maximum)
+        names = ("initial", "minimum", "maximum")
+        for name, value in zip(names, self._given, strict=True):
+            if value is not None:
+                check_temperature(name, value)
         check_bounds(*self._published())
 
     def _published(self) -> tuple[float, float, float]:

@@ -22,6 +22,7 @@ from keras_dts.experiments import (
     METHODS,
     TEXT_SETTINGS,
     UNFINISHED,
+    DamagedRunError,
     DemoTask,
     prepare_task,
     run_task,
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None, backends: Sequence[str]) -> int:
     args = make_parser(backends).parse_args(argv)
     try:
         _COMMANDS[args.subcommand](args)
-    except _CannotStart as error:
+    except (_CannotStart, DamagedRunError) as error:
         print(f"keras-dts: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -11,10 +11,13 @@ from keras_dts.losses import KD
 from keras_dts.utils import Schedule, check_weight
 
 
-def check_models(teacher: Any, student: Any) -> None:
+def check_models(
+    teacher: Any, student: Any, teacher_inputs: Any, student_inputs: Any
+) -> None:
     """Raises a `ValueError` unless they are two Keras models.
 
-    Their `class_names`, which a user may have set, must not differ.
+    Their `class_names`, which a user may have set, must not differ. What makes
+    their inputs must be functions, if it is given.
     """
     for name, model in (("teacher", teacher), ("student", student)):
         if not isinstance(model, keras.Model):
@@ -27,6 +30,13 @@ def check_models(teacher: Any, student: Any) -> None:
             "`teacher` and `student` must be two models: what a model learns "
             f"from itself is nothing. Received: {teacher.name!r} as both"
         )
+    named = {"teacher_inputs": teacher_inputs, "student_inputs": student_inputs}
+    for name, function in named.items():
+        if function is not None and not callable(function):
+            raise ValueError(
+                f"`{name}` must be `None` or a function. Received: "
+                f"{name}={function!r}"
+            )
     theirs, ours = (
         list(getattr(model, "class_names", None) or [])
         for model in (teacher, student)

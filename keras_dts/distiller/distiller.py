@@ -67,8 +67,9 @@ class Distiller(TeacherStudentModel):
         student: The `keras.Model` to train.
         distillation_losses: A `keras.distillation.DistillationLoss`, or a
             list of them, each for all outputs. An entry may be a list or
-            dictionary like the outputs, of losses on logits, with `None` for
-            an output to skip. Defaults to `keras_dts.losses.KD()`.
+            dictionary like the outputs, of losses on logits or on values
+            (docs/works.md), with `None` for an output to skip. Defaults to
+            `keras_dts.losses.KD()`.
         distillation_loss_weights: A number of at least 0, or a
             `keras.optimizers.schedules` object, for each entry. Defaults to
             1 for each.
@@ -134,7 +135,7 @@ class Distiller(TeacherStudentModel):
         chunk_size: int | str | None = "auto",
         **kwargs: Any,
     ) -> None:
-        check_models(teacher, student)
+        check_models(teacher, student, teacher_inputs, student_inputs)
         check_weight("student_loss_weight", student_loss_weight, high=1.0)
         # The student's policy decides about loss scaling; its inputs are
         # cast by the student itself.

@@ -102,11 +102,20 @@ def add_callbacks(
         model: The distiller.
         options: The arguments by name, which are changed in place.
         guard: A callback that goes first; an `EpochDriver` goes last.
+
+    Raises:
+        ValueError: If something given is no callback.
     """
     given = options.get("callbacks")
     if isinstance(given, keras.callbacks.CallbackList):
         given = given.callbacks
     given = [c for c in keras.tree.flatten(given) if c is not None]
+    for callback in given:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise ValueError(
+                "`callbacks` must hold `keras.callbacks.Callback` objects. "
+                f"Received: {callback!r} of type {type(callback).__name__}"
+            )
     lengths = [
         callback.training_epochs
         for callback in given

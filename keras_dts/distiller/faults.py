@@ -203,8 +203,9 @@ _MESSAGES = {
         "taken for logits, or other rows from outputs taken for probabilities"
     ),
     "loss": (
-        "The loss must be finite. Received: NaN or infinity, from finite "
-        "inputs and a finite teacher: from weights or outputs of the student "
-        "{student}, from labels, or from a loss"
+        "The loss of `student` must be finite. Received: NaN or infinity, from "
+        "finite inputs and finite logits of the teacher: from weights or "
+        "outputs of the student {student}, from values of the teacher, from "
+        "labels, or from a loss"
     ),
 }

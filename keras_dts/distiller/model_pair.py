@@ -15,6 +15,7 @@ from keras_dts.logits import (
     OutputSpec,
     class_counts,
     find_output_kinds,
+    lost_probabilities,
     output_specs,
 )
 from keras_dts.temperatures import Temperature
@@ -172,10 +173,23 @@ class ModelPair:
         self.teacher_structure = keras.tree.map_structure(
             lambda _: 0, teacher.outputs
         )
+        self._warn_of_half_precision(teacher.outputs, student.outputs)
         self._terms.build_for(teacher, student)
         self._build_policies(teacher.outputs, student.outputs)
         self._checked = not unknown
         return student.outputs
+
+    def _warn_of_half_precision(self, teacher: Any, student: Any) -> None:
+        theirs, ours = keras.tree.flatten(teacher), keras.tree.flatten(student)
+        for spec in self.specs:
+            i = spec.index
+            for role, model, output, kind in (
+                ("teacher", self._models[0], theirs[i], spec.teacher_kind),
+                ("student", self._models[1], ours[i], spec.student_kind),
+            ):
+                lost = lost_probabilities(output, kind)
+                if lost is not None:
+                    _warn_of_lost_probabilities(role, model, lost)
 
     def _build_policies(self, teacher: Any, student: Any) -> None:
         theirs, ours = keras.tree.flatten(teacher), keras.tree.flatten(student)
@@ -200,6 +214,17 @@ def _warn_of_random_weights(teacher: keras.Model, known: int) -> None:
             f"{new} of its weights are random. Load or train them first.",
             stacklevel=2,
         )
+
+
+def _warn_of_lost_probabilities(
+    role: str, model: keras.Model, lost: str
+) -> None:
+    warnings.warn(
+        f"`{role}` should not round its probabilities, but {model.name!r} "
+        f"returns them in {lost}, and a temperature makes such ones count. "
+        'Give its last layer `dtype="float32"`, or let it return logits.',
+        stacklevel=2,
+    )
 
 
 def _up_to_projection(

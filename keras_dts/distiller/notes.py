@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dts.backend import StoppedStepError, answer, fast
+from keras_dts.backend import StoppedStepError, answer, fast, in_any_replica
 from keras_dts.logits import FAULTS, Faults
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype
@@ -64,6 +64,7 @@ class FaultNotes(keras.layers.Layer):
         some = next(iter(faults.values()))
         none = fast.zeros_like(some)
         flags = fast.stack([faults.get(cause, none) for cause in CAUSES])
+        flags = in_any_replica(flags)
         known = answer(fast.any_(flags))
         if known is False:
             return

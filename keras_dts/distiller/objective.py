@@ -220,9 +220,7 @@ class Objective(keras.layers.Layer):
     ) -> tuple[list[Tensor], Tensor | None]:
         """Computes the value of each term, and the mean temperature."""
         terms = self.terms.terms
-        values = [
-            None if t.losses_on_logits else t.compute(inputs) for t in terms
-        ]
+        values = [term.compute(inputs) for term in terms]
         if not self.terms.reads_logits:
             return values, None
         uses = self._models.uses

@@ -129,9 +129,12 @@ class Steps:
         student = y_pred
         if not isinstance(student, ModelOutputs):
             student = ModelOutputs(student, {})
+        targets = self._targets(y.y, sample_weight)
         losses = self._objective.compute(
-            TermInputs(y.inputs, y.teacher, student, sample_weight),
-            self._targets(y.y, sample_weight),
+            TermInputs(
+                y.inputs, y.teacher, student, sample_weight, targets.names
+            ),
+            targets,
             plan,
             dict(y.faults),
         )

@@ -5,6 +5,7 @@ from keras_dts.experiments.image_task import IMAGE_SETTINGS
 from keras_dts.experiments.methods import METHODS
 from keras_dts.experiments.runs import (
     UNFINISHED,
+    DamagedRunError,
     prepare_task,
     run_task,
     save_results,
@@ -18,6 +19,7 @@ __all__ = [
     "METHODS",
     "TEXT_SETTINGS",
     "UNFINISHED",
+    "DamagedRunError",
     "DemoTask",
     "Method",
     "compare",

@@ -21,6 +21,10 @@ from keras_dts.utils import print_now, require_matplotlib, versions, write_text
 UNFINISHED = "unfinished"
 
 
+class DamagedRunError(ValueError):
+    """Tells that the files of an unfinished run cannot be read."""
+
+
 def prepare_task(setting: Any, out: Path) -> DemoTask:
     """Loads the data, and checks what a run needs at its end.
 
@@ -65,6 +69,9 @@ def run_task(
 
     Returns:
         The comparison, with the teacher's row.
+
+    Raises:
+        DamagedRunError: If the files of an unfinished run cannot be read.
     """
     setting = task.setting
     if verbose:
@@ -109,13 +116,12 @@ def _teacher(
         "versions": versions(),
     }
     about = json.loads(json.dumps(about))  # with lists for tuples
-    content = json.loads(note.read_text("utf-8")) if note.exists() else {}
-    if content.get("about") == about:
+    if note.exists() and (row := _read(note, about)) is not None:
         if verbose:
             print_now("\nteacher, done before")
         teacher = task.make_teacher()
         teacher.load_weights(weights)
-        return teacher, Row(**content["teacher"])
+        return teacher, row
     shutil.rmtree(unfinished, ignore_errors=True)
     if verbose:
         print_now("\nteacher")
@@ -125,6 +131,24 @@ def _teacher(
     content = {"about": about, "teacher": dataclasses.asdict(row)}
     write_text(note, json.dumps(content, indent=2) + "\n")
     return teacher, row
+
+
+def _read(note: Path, about: dict[str, Any]) -> Row | None:
+    """Returns the teacher's row in a note; `None` in that of another run.
+
+    Raises:
+        DamagedRunError: If the note is none that a run wrote.
+    """
+    try:
+        content = json.loads(note.read_text("utf-8"))
+        teacher = Row(**content["teacher"])
+        return teacher if content["about"] == about else None
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
+        raise DamagedRunError(
+            f"`out` must not hold a damaged run. Received: '{note}', which "
+            f"cannot be read ({type(error).__name__}: {error}). Delete the "
+            f"folder '{note.parent}': the run begins anew then"
+        ) from error
 
 
 def save_results(path: Path, task: DemoTask, comparison: Comparison) -> None:

@@ -40,11 +40,25 @@ class SymbolicCall(keras.layers.Layer):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(name="symbolic_call", autocast=False)
         self._function = function
+        self._error: Exception | None = None
 
     def call(self, *inputs: Any) -> Any:
         """Runs the function."""
-        return self._function(*inputs)
+        try:
+            return self._function(*inputs)
+        except Exception as error:
+            self._error = error
+            raise
 
     def trace(self, *inputs: Any) -> Any:
-        """Runs the function on symbolic inputs, and returns its outputs."""
-        return self.compute_output_spec(*inputs)
+        """Runs the function on symbolic inputs, and returns its outputs.
+
+        An error of the function is raised as it is; Keras would put words
+        about this layer before it.
+        """
+        try:
+            return self.compute_output_spec(*inputs)
+        except Exception:
+            if self._error is None:
+                raise
+            raise self._error from None

@@ -17,12 +17,13 @@ from keras_dts.logits.convert import (
     to_stored_logits,
 )
 from keras_dts.logits.divergence import Distribution, kl, mix
-from keras_dts.logits.families import reads_classes
+from keras_dts.logits.families import is_of_values, reads_classes
 from keras_dts.logits.faults import FAULTS, Faults, teacher_faults
 from keras_dts.logits.kinds import (
     OutputKind,
     find_output_kinds,
     gives_logits,
+    lost_probabilities,
 )
 from keras_dts.logits.labels import read_labels
 from keras_dts.logits.ops import (
@@ -44,6 +45,7 @@ from keras_dts.logits.weights import (
     TokenMask,
     broadcast_weights,
     check_sample_weight,
+    entry_weights,
     weighted_mean,
 )
 
@@ -67,10 +69,13 @@ __all__ = [
     "check_targets",
     "class_counts",
     "cross_entropy",
+    "entry_weights",
     "find_output_kinds",
     "from_stored_logits",
     "gives_logits",
+    "is_of_values",
     "kl",
+    "lost_probabilities",
     "mix",
     "output_specs",
     "pair_outputs",

@@ -72,10 +72,11 @@ class OutputSpec:
         axis = getattr(loss, "axis", -1)
         if isinstance(axis, int) and axis not in (-1, self.rank - 1):
             raise ValueError(
-                "The classes must be on the last axis of each output that "
-                f"losses on logits read. Received: axis={axis} in the loss "
-                f"for output {self.index}, of {self.rank} axes. Let the "
-                "models end in a `keras.layers.Permute`"
+                "`loss` has another axis, but the classes must be on the last "
+                "axis of each output that losses on logits read. Received: "
+                f"axis={axis} in the loss for output {self.index}, of "
+                f"{self.rank} axes. Let the models end in a "
+                "`keras.layers.Permute`"
             )
         teacher, student = self.teacher_kind, self.student_kind
         is_distribution = teacher.source == "told" and not teacher.is_logits
@@ -84,9 +85,8 @@ class OutputSpec:
                 "`distillation_losses` on logits compare distributions over "
                 "classes, and need an output that is one. Received: output "
                 f"{self.index}, which learns values by the loss "
-                f"{name_of(loss)!r}. Give `None` for it, and "
-                '`keras.distillation.FeatureDistillation("mse")` to compare '
-                "values"
+                f"{name_of(loss)!r}. Give `keras_dts.losses."
+                "MeanSquaredError()` for it, which compares values, or `None`"
             )
         said = reads_logits(loss)
         if student.source == "guessed" and said is not None:

@@ -26,6 +26,14 @@ _LENGTH = 8
 # How far the sum of a row of probabilities may be from 1, in half precision.
 TOLERANCE = 1e-2
 
+# What rounding leaves no room for: small probabilities of many classes, and
+# those near 1 where the other class is what is missing to 1.
+_LOST = {"float16": "float16, where those below 6e-8 are 0"}
+_LOST_OF_ONE = {
+    "float16": "float16, where those above 0.9998 are 1",
+    "bfloat16": "bfloat16, where those above 0.998 are 1",
+}
+
 # What was found out, by model.
 _FOUND: weakref.WeakKeyDictionary[keras.Model, tuple[OutputKind, ...]] = (
     weakref.WeakKeyDictionary()
@@ -143,6 +151,24 @@ def contradicts(output: Tensor, kind: OutputKind) -> Tensor:
     rows = (ops.abs(sums - 1) < TOLERANCE) & (first >= 0)
     everywhere = ~fast.any_(~rows)
     return everywhere if kind.is_logits else ~everywhere
+
+
+def lost_probabilities(output: Any, kind: OutputKind) -> str | None:
+    """Says which probabilities an output of half precision does not have.
+
+    Args:
+        output: A model's output, symbolic or not.
+        kind: What it is.
+
+    Returns:
+        The dtype and what is lost in it; `None` where nothing is that a loss
+        would miss.
+    """
+    if kind.is_logits:
+        return None
+    dtype = keras.backend.standardize_dtype(output.dtype)
+    alone = kind.independent or output.shape[-1] == 1
+    return (_LOST_OF_ONE if alone else _LOST).get(dtype)
 
 
 def _told(model: keras.Model, index: int) -> OutputKind | None:

@@ -100,7 +100,7 @@ def pair_outputs(
 def check_targets(
     specs: tuple[OutputSpec, ...], student: Any, targets: Targets
 ) -> None:
-    """Raises unless labels and weights fit the outputs that losses read.
+    """Raises unless labels, weights and losses fit the outputs that are read.
 
     Args:
         specs: How each output is read.
@@ -108,12 +108,13 @@ def check_targets(
         targets: The labels and the weights.
 
     Raises:
-        ValueError: If a shape does not fit.
+        ValueError: If a shape does not fit, or a loss compares values.
     """
     outputs = flatten(student)
     labels, weights, losses = _per_output(targets, student)
     for spec in specs:
         index = spec.index
+        spec.kinds_with(losses[index])
         fitting_labels(
             labels[index],
             outputs[index],

@@ -1,4 +1,4 @@
-"""Distillation losses on logits."""
+"""Distillation losses on logits, and on values."""
 
 from keras_dts.losses.annealing import AnnealingKD
 from keras_dts.losses.base import BatchLoss, Divergence, LogitDistillation
@@ -13,6 +13,11 @@ from keras_dts.losses.reverse_kl import ReverseKL
 from keras_dts.losses.skew import SkewKL, SkewReverseKL
 from keras_dts.losses.total_variation import TotalVariation
 from keras_dts.losses.universal import UniversalLogitDistillation
+from keras_dts.losses.values import (
+    Huber,
+    MeanSquaredError,
+    ValueLoss as ValueLoss,
+)
 
 __all__ = [
     "DKD",
@@ -25,7 +30,9 @@ __all__ = [
     "CosineKD",
     "Divergence",
     "GeneralizedJSD",
+    "Huber",
     "LogitDistillation",
+    "MeanSquaredError",
     "ReverseKL",
     "SkewKL",
     "SkewReverseKL",

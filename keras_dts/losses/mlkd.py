@@ -14,7 +14,12 @@ from keras_dts.losses.correlation import BatchCorrelation, ClassCorrelation
 from keras_dts.losses.kd import KD
 from keras_dts.temperatures import Temperature, Temperatures
 from keras_dts.types import Tensor
-from keras_dts.utils import Schedule, check_choice, check_number
+from keras_dts.utils import (
+    Schedule,
+    check_choice,
+    check_number,
+    check_temperature,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -91,7 +96,7 @@ class MLKD(BatchLoss):
         super().__init__(temperature)
         check_choice("view", view, ["weak", "strong"])
         for value in temperatures:
-            check_number("temperatures", value, above=0.0)
+            check_temperature("temperatures", value)
         check_number("share", share, low=0.0)
         self.view = view
         self.temperatures = tuple(temperatures)

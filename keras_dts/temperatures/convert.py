@@ -6,7 +6,7 @@ from keras_dts.temperatures.auto import AutoTemperature
 from keras_dts.temperatures.base import Temperature
 from keras_dts.temperatures.dynamic import DynamicTemperature
 from keras_dts.temperatures.scheduled import ScheduledTemperature
-from keras_dts.utils import Schedule, check_number
+from keras_dts.utils import Schedule, check_first, check_temperature
 
 # What a loss and a distiller soften with when nothing else is given.
 DEFAULT_TEMPERATURE = 4.0
@@ -28,14 +28,15 @@ def to_policy(
     if isinstance(temperature, Temperature):
         return temperature
     if isinstance(temperature, Schedule):
+        check_first(name, temperature)
         return ScheduledTemperature(temperature)
-    if temperature == "auto":
+    if isinstance(temperature, str) and temperature == "auto":
         return AutoTemperature()
     try:
-        check_number(name, temperature, above=0.0)
+        check_temperature(name, temperature)
     except ValueError as error:
         raise ValueError(
-            f'`{name}` must be a positive number, "auto", a '
+            f'`{name}` must be a positive number, 1e-18 to 1e18, "auto", a '
             "`keras.optimizers.schedules` object or a "
             "`keras_dts.temperatures.Temperature`. Received: "
             f"{name}={temperature!r}"

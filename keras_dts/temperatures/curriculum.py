@@ -11,7 +11,7 @@ from keras import layers, ops
 from keras_dts.logits import LogitPair
 from keras_dts.temperatures.base import Temperature, Temperatures, add_scalar
 from keras_dts.types import Tensor
-from keras_dts.utils import check_number
+from keras_dts.utils import check_number, check_temperature
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -65,8 +65,8 @@ class CurriculumTemperature(Temperature):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_number("start", start, above=0.0)
-        check_number("end", end, above=0.0)
+        check_temperature("start", start)
+        check_temperature("end", end)
         check_number("epochs", epochs, low=1)
         check_number("units", units, low=1)
         self.start = start

@@ -21,7 +21,7 @@ from keras_dts.temperatures.base import (
 )
 from keras_dts.temperatures.gap_scale import GAP_SCALES
 from keras_dts.types import Tensor
-from keras_dts.utils import check_choice, check_number
+from keras_dts.utils import check_choice, check_number, check_temperature
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -95,7 +95,8 @@ class DynamicTemperature(Temperature):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.auto = AutoTemperature(name="auto") if initial == "auto" else None
+        auto = isinstance(initial, str) and initial == "auto"
+        self.auto = AutoTemperature(name="auto") if auto else None
         self._given = (minimum, maximum)
         start: Any = initial
         defaults = (2.0, 4.0)
@@ -282,7 +283,7 @@ def check_bounds(initial: Any, minimum: Any, maximum: Any) -> None:
         ("minimum", minimum),
         ("maximum", maximum),
     ):
-        check_number(name, value, above=0.0)
+        check_temperature(name, value)
     if minimum > maximum:
         raise ValueError(
             "`minimum` must be at most `maximum`. Received: "

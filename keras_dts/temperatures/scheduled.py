@@ -14,7 +14,7 @@ from keras_dts.temperatures.base import (
     TemperatureFunction,
     constant,
 )
-from keras_dts.utils import Schedule, add_step_counter
+from keras_dts.utils import Schedule, add_step_counter, check_first
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -29,7 +29,8 @@ class ScheduledTemperature(Temperature):
         schedule: The temperature over the number of steps.
 
     Raises:
-        ValueError: If `schedule` is no schedule.
+        ValueError: If `schedule` is no schedule, or does not begin with a
+            finite number.
 
     Example:
     >>> import keras
@@ -54,6 +55,7 @@ class ScheduledTemperature(Temperature):
                 "`schedule` must be a `keras.optimizers.schedules` object. "
                 f"Received: schedule={schedule!r}"
             )
+        check_first("schedule", schedule)
         self.schedule = schedule
         self.step = add_step_counter(self)
 

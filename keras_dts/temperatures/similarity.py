@@ -15,7 +15,7 @@ from keras_dts.temperatures.base import (
     Temperatures,
 )
 from keras_dts.types import Tensor
-from keras_dts.utils import check_number
+from keras_dts.utils import check_temperature
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -62,8 +62,8 @@ class CosineSimilarityTemperature(Temperature):
         self, low: float = 2.0, high: float = 6.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        check_number("low", low, above=0.0)
-        check_number("high", high, above=0.0)
+        check_temperature("low", low)
+        check_temperature("high", high)
         if low > high:
             raise ValueError(
                 f"`low` must be at most `high`. Received: low={low}, "

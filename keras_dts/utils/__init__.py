@@ -4,7 +4,9 @@ from keras_dts.utils.checks import (
     Schedule,
     check_choice,
     check_count,
+    check_first,
     check_number,
+    check_temperature,
     check_weight,
 )
 from keras_dts.utils.data_adapter import DataAdapter
@@ -37,7 +39,9 @@ __all__ = [
     "add_step_counter",
     "check_choice",
     "check_count",
+    "check_first",
     "check_number",
+    "check_temperature",
     "check_weight",
     "deserialize",
     "fingerprint",

@@ -7,8 +7,16 @@ import numbers
 from typing import Any
 
 import keras
+import numpy as np
 
 Schedule = keras.optimizers.schedules.LearningRateSchedule
+
+# The limits of a temperature: beyond them its square is 0 or infinite in
+# float32, and so is the loss.
+LOWEST, HIGHEST = 1e-18, 1e18
+
+_LARGEST = float(np.finfo("float32").max)
+_TINIEST = float(np.finfo("float32").tiny)
 
 
 def check_number(
@@ -21,6 +29,9 @@ def check_number(
     high: float | None = None,
 ) -> None:
     """Raises unless `value` is a finite number within the limits.
+
+    It must be finite, and above or below what it must be, in float32 too,
+    which is what steps compute in.
 
     Args:
         name: The argument's name, for the error message.
@@ -43,8 +54,10 @@ def check_number(
     good = (
         isinstance(value, numbers.Real)
         and not isinstance(value, bool)
-        and math.isfinite(value)
+        and math.isfinite(single := _in_float32(value))
         and all(holds(value, limit) for limit, holds in set_limits.values())
+        and (above is None or single > above)
+        and (below is None or single < below)
     )
     if not good:
         wanted = " and ".join(f"{k} {v[0]:g}" for k, v in set_limits.items())
@@ -53,6 +66,12 @@ def check_number(
             + (f", {wanted}" if wanted else "")
             + f". Received: {name}={value!r}"
         )
+
+
+def check_temperature(name: str, value: Any) -> None:
+    """Raises a `ValueError` unless `value` is a number that divides logits."""
+    check_number(name, value, above=0.0)
+    check_number(name, value, low=LOWEST, high=HIGHEST)
 
 
 def check_count(name: str, value: Any) -> None:
@@ -75,6 +94,52 @@ def check_choice(name: str, value: Any, choices: list[Any]) -> None:
 
 
 def check_weight(name: str, value: Any, *, high: float | None = None) -> None:
-    """Raises unless `value` is a weight of at least 0, or a schedule."""
-    if not isinstance(value, Schedule):
+    """Raises unless `value` is a weight of at least 0, or a schedule of such.
+
+    Args:
+        name: The argument's name, for the error message.
+        value: The argument's value.
+        high: `None`, or the highest value.
+
+    Raises:
+        ValueError: If the weight, or that of the first step, is none.
+    """
+    if isinstance(value, Schedule):
+        check_first(name, value, low=0.0, high=high)
+    else:
         check_number(name, value, low=0.0, high=high)
+
+
+def check_first(name: str, schedule: Any, **limits: float | None) -> None:
+    """Raises unless a schedule begins with a finite number within limits.
+
+    What comes later is not asked for: a schedule need not make sense after
+    the last step of its training.
+
+    Args:
+        name: The argument's name, for the error message.
+        schedule: The schedule.
+        **limits: As for `check_number`.
+
+    Raises:
+        ValueError: If its value at step 0 is not such a number.
+    """
+    first = float(keras.ops.convert_to_numpy(schedule(0)))
+    try:
+        check_number(name, first, **limits)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must be a schedule of finite numbers in its range. "
+            f"Received: a {type(schedule).__name__} that is {first} at step 0"
+        ) from error
+
+
+def _in_float32(value: Any) -> float:
+    """Returns a number as float32 has it; subnormal ones are 0."""
+    try:
+        value = float(value)
+    except OverflowError:
+        return math.inf
+    if abs(value) > _LARGEST:
+        return math.inf
+    return 0.0 if abs(value) < _TINIEST else float(np.float32(value))

@@ -285,6 +285,15 @@ def test_ctrl_c_ends_with_how_to_resume(tmp_path, monkeypatch, capsys):
     assert f"in {tmp_path / 'unfinished'}.\n" in err
 
 
+def test_a_damaged_run_is_an_error_without_a_traceback(tmp_path, capsys):
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "run.json").write_text("{")
+    assert run("demo", "--out", tmp_path) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("keras-dts: `out` must not hold a damaged run.")
+    assert str(tmp_path / "unfinished" / "run.json") in err
+
+
 def test_info_shows_versions_and_devices(capsys):
     assert run("info") == 0
     lines = capsys.readouterr().out.splitlines()

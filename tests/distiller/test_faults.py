@@ -178,7 +178,7 @@ def assert_only_good_batches_count(make, data, broken, messages):
 def test_broken_batches_change_nothing():
     x = np.where(np.isnan(BROKEN["inputs"]), np.nan, BROKEN["student"])
     data = {"x": x, "y": BROKEN["labels"], "sample_weight": BROKEN["weights"]}
-    messages = "(?s)`x` must.*`sample_weight` must.*in `y` must.*The loss must"
+    messages = "(?s)`x` must.*`sample_weight` must.*in `y` must.*The loss of"
     assert_only_good_batches_count(stateful, data, [1, 2, 3, 4], messages)
 
 
@@ -190,6 +190,21 @@ def test_a_teacher_that_breaks_changes_nothing():
         [2],
         "The logits of `teacher` must be finite.* 1 step of epoch 1 of 1",
     )
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_batch_that_is_broken_in_one_replica_changes_nothing_in_any():
+    import tensorflow as tf
+
+    def make():
+        with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+            model = Distiller(mlp(16, seed=1), mlp(seed=2))
+            model.compile("adam", crossentropy(), on_fault="skip")
+        return model
+
+    data = {"x": BROKEN["inputs"], "y": MANY_Y}
+    assert_only_good_batches_count(make, data, [1], "`x` must be finite")
 
 
 def test_an_epoch_without_a_good_step_is_an_error_where_others_are_skipped():
@@ -236,10 +251,14 @@ def test_schedules_that_are_not_finite(message, arguments):
 
 
 def test_schedules_are_held_to_the_range_of_what_they_weigh():
-    weight = keras.optimizers.schedules.PiecewiseConstantDecay([0], [1.5, -1.0])
+    weight = keras.optimizers.schedules.PiecewiseConstantDecay(
+        [0, 1], [0.5, 1.5, -1.0]
+    )
     model = Distiller(mlp(16, seed=1), mlp(seed=2), student_loss_weight=weight)
     model.compile(keras.optimizers.SGD(0.0), crossentropy())
-    first, second = (model.train_on_batch(X, Y, return_dict=True) for _ in "ab")
+    _, first, second = (
+        model.train_on_batch(X, Y, return_dict=True) for _ in range(3)
+    )
     assert float(first["loss"]) == pytest.approx(float(first["student_loss"]))
     assert float(second["loss"]) == float(second["distillation_loss"])
 
@@ -252,7 +271,9 @@ def test_a_student_whose_numbers_are_too_large_for_its_dtype():
     model = Distiller(mlp(16, seed=1), student)
     model.compile("adam", crossentropy())
     before = copies(student)
-    with pytest.raises(ValueError, match="The loss must be finite"):
+    with pytest.raises(
+        ValueError, match="The loss of `student` must be finite"
+    ):
         fit(model, x=np.abs(X) * 10)
     assert moved(student, before) == 0.0
     # Loss scaling did not learn from it either.

@@ -85,6 +85,42 @@ def test_labels_that_may_all_be_true_are_softened_one_by_one(
     close(logs["teacher_agreement"], agree.sum() / (3 * counted.sum()))
 
 
+@pytest.mark.parametrize("activation", [None, "sigmoid"])
+def test_binary_cross_entropy_between_labels_that_may_all_be_true(activation):
+    teacher = mlp(16, activation=activation, seed=1)
+    student = mlp(4, activation=activation, seed=2)
+    p, z = expit(logits_of(teacher)), logits_of(student)
+    expected = -(p * log_expit(z) + (1 - p) * log_expit(-z)).mean()
+    for loss in ("binary_crossentropy", keras.losses.BinaryCrossentropy()):
+        logs = logs_of(
+            teacher,
+            student,
+            TAGS,
+            keras.losses.BinaryCrossentropy(from_logits=activation is None),
+            distillation_losses=keras.distillation.LogitsDistillation(
+                1.0, loss
+            ),
+        )
+        close(logs["distillation_loss"], expected)
+
+
+def test_binary_cross_entropy_between_classes_is_refused():
+    message = (
+        r"`LogitsDistillation` with a binary cross entropy needs an output of "
+        r"labels that may all be true.*Received: an output of 3 classes"
+    )
+    with pytest.raises(ValueError, match=message):
+        logs_of(
+            mlp(16),
+            mlp(4),
+            CLASSES,
+            sparse(),
+            distillation_losses=keras.distillation.LogitsDistillation(
+                1.0, "binary_crossentropy"
+            ),
+        )
+
+
 def test_labels_that_may_all_be_true_need_one_for_each_unit():
     message = r"`y` must say of each label .*\(batch, 3\).*y.shape=\(batch,\)"
     with pytest.raises(ValueError, match=message):
@@ -118,7 +154,7 @@ def test_one_unit_and_two_are_the_same_two_classes(swapped):
 def test_values_are_no_distribution(loss):
     message = (
         r"`distillation_losses` on logits compare distributions .*output 0.*"
-        r"FeatureDistillation"
+        r"MeanSquaredError"
     )
     with pytest.raises(ValueError, match=message):
         logs_of(mlp(16, classes=1), mlp(classes=1), TAGS[:, :1], loss)

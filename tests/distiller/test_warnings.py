@@ -3,7 +3,7 @@
 import keras
 import pytest
 from helpers import blobs, crossentropy, mlp
-from keras import layers
+from keras import layers, ops
 
 from keras_dts import Distiller
 
@@ -65,3 +65,44 @@ def test_a_teacher_whose_weights_are_random(recwarn):
     (message,) = said(recwarn)
     assert message.startswith("`teacher` must be trained, but 'unbuilt' was no")
     assert "4 of its weights are random" in message
+
+
+ROUNDED = {
+    ("float16", "softmax", 3): "float16, where those below 6e-8 are 0",
+    ("float16", "sigmoid", 1): "float16, where those above 0.9998 are 1",
+    ("bfloat16", "sigmoid", 1): "bfloat16, where those above 0.998 are 1",
+    # Its exponents are those of float32.
+    ("bfloat16", "softmax", 3): None,
+    ("float32", "softmax", 3): None,
+    ("float16", None, 3): None,
+}
+
+
+@pytest.mark.parametrize("kind", ROUNDED)
+def test_a_teacher_that_rounds_its_probabilities(recwarn, kind):
+    dtype, activation, classes = kind
+    inputs = keras.Input((8,))
+    last = layers.Dense(classes, activation=activation, dtype=dtype)
+    teacher = keras.Model(inputs, last(inputs), name="half")
+    distiller = Distiller(teacher, mlp(classes=classes, seed=2))
+    distiller.compile("sgd", crossentropy() if classes > 1 else "mse")
+    if classes > 1:
+        for _ in range(2):
+            distiller.fit(X, Y, verbose=0)
+    expected = ROUNDED[kind]
+    if expected is None:
+        assert said(recwarn) == []
+    else:
+        (message,) = said(recwarn)
+        assert message.startswith("`teacher` should not round its prob")
+        assert f"but 'half' returns them in {expected}," in message
+        assert '`dtype="float32"`' in message
+
+
+def test_what_the_dtypes_of_half_precision_round():
+    def kept(value, dtype):
+        return float(ops.cast(ops.convert_to_tensor(value), dtype))
+
+    assert kept(2e-8, "float16") == 0.0 < kept(6e-8, "float16")
+    assert kept(0.9997, "float16") < 1.0 == kept(0.9998, "float16")
+    assert kept(0.9979, "bfloat16") < 1.0 == kept(0.9985, "bfloat16")

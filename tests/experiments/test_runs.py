@@ -1,6 +1,7 @@
 """Runs of a demo: one teacher for all methods, kept until the run is done."""
 
 import dataclasses
+import re
 
 import keras
 import numpy as np
@@ -9,7 +10,7 @@ from helpers import blobs, mlp
 
 import keras_dts
 from keras_dts.experiments import IMAGE_SETTINGS, DemoTask, run_task
-from keras_dts.experiments.runs import UNFINISHED
+from keras_dts.experiments.runs import UNFINISHED, DamagedRunError
 from keras_dts.experiments.task import compile_model
 
 SETTING = dataclasses.replace(
@@ -102,3 +103,22 @@ def test_the_files_of_another_task_are_deleted(tmp_path):
         with pytest.raises(KeyboardInterrupt):
             run(task, tmp_path, callbacks=stop_at(1))
     assert [task.trained for task in tasks] == [1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "damage", ['{"about": ', "[]", '{"teacher": 3}', "\x00"]
+)
+def test_a_damaged_note_is_named_with_what_to_do(tmp_path, damage):
+    task = Blobs()
+    with pytest.raises(KeyboardInterrupt):
+        run(task, tmp_path, callbacks=stop_at(3))
+    note = tmp_path / UNFINISHED / "run.json"
+    note.write_text(damage)
+    message = (
+        rf"^`out` .*Received: '{re.escape(str(note))}', which cannot be read "
+        rf".*Delete the folder '{re.escape(str(note.parent))}': the run begins"
+    )
+    with pytest.raises(DamagedRunError, match=message):
+        run(task, tmp_path)
+    # Nothing is deleted that somebody could still want.
+    assert (tmp_path / UNFINISHED / "trainings.json").exists()

@@ -64,5 +64,5 @@ def test_an_error_in_a_symbolic_call_is_raised():
     def function(x):
         raise ValueError("these do not fit")
 
-    with pytest.raises(Exception, match="these do not fit"):
+    with pytest.raises(ValueError, match=r"^these do not fit"):
         SymbolicCall(function).trace(keras.KerasTensor((None, 4)))

@@ -1,5 +1,7 @@
 """The means over the logits of a step."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from helpers import logits_and_labels, number, value_and_grad
@@ -126,3 +128,12 @@ def test_the_gap_is_the_mean_of_the_outputs_gaps_and_computed_once(monkeypatch):
     assert number(batch.gap()) == pytest.approx(expected, rel=1e-6)
     assert batch.gap(False) is batch.gap()
     assert calls == [0, 2]
+
+
+def test_an_output_without_labels_has_no_part_in_the_gap():
+    told = pair_of(FIRST, 0)
+    silent = dataclasses.replace(pair_of(SECOND, 2), labels=None)
+    gap = number(WholeBatch([told]).gap())
+    assert gap != 0.0
+    assert number(WholeBatch([told, silent]).gap()) == gap
+    assert number(WholeBatch([silent]).gap()) == 0.0

@@ -11,23 +11,30 @@ from keras_dts.logits import weighted_mean
 from keras_dts.losses import LogitDistillation
 from keras_dts.temperatures import Temperature
 from keras_dts.types import ModelOutputs, TeacherOutputs, Tensor
-from keras_dts.utils import loss_dtype
+from keras_dts.utils import loss_dtype, per_output
 
 
 class TermInputs(NamedTuple):
-    """What the terms that read no logits compute their values from.
+    """What losses that read no logits compute their values from.
 
     Attributes:
         inputs: The `x` of the batch.
         teacher: The teacher's outputs and features.
         student: The student's outputs and features.
         sample_weight: The user's weights, or `None`.
+        names: As in `Targets`.
     """
 
     inputs: Any
     teacher: TeacherOutputs
     student: ModelOutputs
     sample_weight: Any
+    names: tuple[str, ...] = ()
+
+    def weights_of_outputs(self) -> list[Any]:
+        """Returns the user's weights for each output, in a flat list."""
+        outputs = self.student.outputs
+        return per_output(self.sample_weight, outputs, self.names)
 
 
 class Term(keras.layers.Layer):
@@ -38,7 +45,7 @@ class Term(keras.layers.Layer):
     student_paths: tuple[str, ...] = ()
     # The losses on logits, if it has some.
     losses_on_logits: tuple[LogitDistillation, ...] = ()
-    # Whether the term reads the outputs as the models return them.
+    # Whether some of its losses read outputs as the models return them.
     reads_outputs = False
 
     def __init__(self, **kwargs: Any) -> None:
@@ -68,8 +75,8 @@ class Term(keras.layers.Layer):
             student: The student's outputs, symbolic or not.
         """
 
-    def compute(self, inputs: TermInputs) -> Tensor:
-        """Computes the value of a term without losses on logits, a scalar."""
+    def compute(self, inputs: TermInputs) -> Tensor | None:
+        """Computes what is no loss on logits, a scalar; `None` for nothing."""
         raise NotImplementedError
 
 

@@ -66,13 +66,13 @@ class FeatureTerm(Term):
 
     def _pairs(
         self, teacher: ModelOutputs | TeacherOutputs, student: ModelOutputs
-    ) -> list[tuple[Any, Tensor, Tensor, Tensor]]:
+    ) -> list[tuple[int, Any, Tensor, Tensor, Tensor]]:
         """Returns what to compare.
 
         Returns:
-            For each tensor that is not skipped: Keras's loss, the teacher's
-            features, the student's as projected, and as they came, with
-            their mask.
+            For each tensor that is not skipped: its number, Keras's loss, the
+            teacher's features, the student's as projected, and as they came,
+            with their mask.
         """
         (functions,) = self._functions
         ours = _features(student, self.student_paths)
@@ -86,11 +86,11 @@ class FeatureTerm(Term):
             )
         projectors = iter(self.projectors)
         pairs = []
-        for function, t, s in zip(functions, theirs, ours, strict=True):
+        for index, function in enumerate(functions):
             if function is not None:
-                pair = to_loss_dtype(t), to_loss_dtype(s)
-                projected = self._project(next(projectors), function, *pair)
-                pairs.append((function, pair[0], projected, s))
+                t, s = to_loss_dtype(theirs[index]), to_loss_dtype(ours[index])
+                projected = self._project(next(projectors), function, t, s)
+                pairs.append((index, function, t, projected, ours[index]))
         return pairs
 
     def _project(
@@ -127,22 +127,25 @@ class FeatureTerm(Term):
     def compute(self, inputs: TermInputs) -> Tensor:
         """Computes the sum of the losses of the layers' outputs."""
         total = 0.0
-        for function, teacher, student, features in self._pairs(
+        for index, function, teacher, student, features in self._pairs(
             inputs.teacher, inputs.student
         ):
             values = self._values(function, teacher, student)
-            total = total + self._mean(values, features, inputs)
+            total = total + self._mean(index, values, features, inputs)
         return total
 
     def _mean(
-        self, values: Tensor, features: Tensor, inputs: TermInputs
+        self, index: int, values: Tensor, features: Tensor, inputs: TermInputs
     ) -> Tensor:
         if len(values.shape) == 0:
             return values
         weights = self.weights_of(features)  # the layer's own mask, if any
         while len(weights.shape) > len(values.shape):
             weights = ops.max(weights, axis=-1)
-        weights = weights * value_weights(values, inputs.sample_weight)
+        given = inputs.sample_weight
+        if self.reads_outputs:
+            given = inputs.weights_of_outputs()[index]
+        weights = weights * value_weights(values, given)
         padding = padding_of(inputs.inputs)
         if padding is not None and _has_positions(values, padding):
             weights = weights * broadcast_weights(padding, values)

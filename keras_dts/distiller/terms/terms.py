@@ -8,9 +8,9 @@ import keras
 
 from keras_dts.distiller.terms.base import Term
 from keras_dts.distiller.terms.feature_term import FeatureTerm
-from keras_dts.distiller.terms.logit_term import LogitTerm
 from keras_dts.distiller.terms.output_term import OutputTerm
-from keras_dts.losses import LogitDistillation, from_keras
+from keras_dts.distiller.terms.per_output_term import PerOutputTerm
+from keras_dts.losses import LogitDistillation, ValueLoss, from_keras
 from keras_dts.temperatures import Temperature
 from keras_dts.types import ModelOutputs
 
@@ -66,7 +66,10 @@ class Terms(keras.layers.Layer):
         self.policies = self._all("policies")
         self.losses_on_logits = self._all("losses_on_logits")
         self.reads_logits = bool(self.losses_on_logits)
-        self.only_logits = all(term.losses_on_logits for term in self.terms)
+        self.only_logits = all(
+            term.losses_on_logits and not term.reads_outputs
+            for term in self.terms
+        )
         self.readers_of_outputs = tuple(
             term.loss_name for term in self.terms if term.reads_outputs
         )
@@ -140,13 +143,12 @@ def to_term(loss: Any, teacher: keras.Model, student: keras.Model) -> Term:
             that the models do not have.
     """
     loss = from_keras(loss)
-    if isinstance(loss, (list, tuple, dict, LogitDistillation)):
+    known = (LogitDistillation, ValueLoss)
+    if isinstance(loss, (list, tuple, dict, *known)):
         losses = [x for x in keras.tree.flatten(loss) if x is not None]
-        if not losses or not all(
-            isinstance(x, LogitDistillation) for x in losses
-        ):
+        if not losses or not all(isinstance(x, known) for x in losses):
             raise _no_loss(loss)
-        return LogitTerm(loss)
+        return PerOutputTerm(loss)
     if isinstance(loss, keras.distillation.FeatureDistillation):
         return FeatureTerm(loss)
     if isinstance(loss, keras.distillation.DistillationLoss):
