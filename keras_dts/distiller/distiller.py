@@ -259,8 +259,7 @@ class Distiller(TeacherStudentModel):
         has_loss = self._steps.has_loss(args[-1])
         if self.evaluates_teacher:
             args = self._steps.with_teacher(*args, plan=None, training=False)
-        logs = super().test_step(*args)
-        return self.logs.of_evaluation(logs, has_loss=has_loss)
+        return self.logs.of_evaluation(super().test_step(*args), has_loss)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns the student's outputs for a batch's `x`."""

@@ -51,7 +51,7 @@ class StepLogs(keras.metrics.Metric):
             sums = self._sums.value + fast.stack([*row, one]) * examples
             self._sums.assign(sums)
 
-    def of_evaluation(self, result: Any, *, has_loss: bool) -> Any:
+    def of_evaluation(self, result: Any, has_loss: bool) -> Any:
         """Leaves out the logs that an evaluation does not compute.
 
         Args:
