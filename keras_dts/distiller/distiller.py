@@ -278,8 +278,7 @@ class Distiller(TeacherStudentModel):
         In a training step `y` brings the teacher's outputs, and the loss has
         the teacher's part.
         """
-        step = (x, y, y_pred, sample_weight)
-        metrics = self._comparisons
+        step, metrics = (x, y, y_pred, sample_weight), self._comparisons
         if training and isinstance(y, TaughtLabels):
             return self._steps.training_loss(*step, self._plan, metrics)
         return self._steps.evaluation_loss(*step, metrics)

@@ -86,8 +86,8 @@ class DKD(Divergence):
         """Returns the weighted sum, in nats, shape `(batch, ...)`."""
         if labels is None:
             raise ValueError(
-                "`DKD` needs labels, which say what the target class is. "
-                "Received: no labels that fit the output"
+                "`DKD` needs labels that fit the output, which say what the "
+                "target class is. Received: labels=None"
             )
         if len(labels.shape) == len(student_log_probs.shape):
             known = ops.any(labels > 0, axis=-1, keepdims=True)
