@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_dts.logits import Distribution, broadcast_weights, kl, to_logits
 from keras_dts.types import Tensor
-from keras_dts.utils import loss_dtype, show
+from keras_dts.utils import check_number, loss_dtype, show
 
 __all__ = ["TeacherAgreement", "TeacherKL"]
 
@@ -117,15 +117,21 @@ class TeacherKL(_AgainstTeacher):
     Σ_c p_teacher(c) · (log p_teacher(c) - log p_student(c))
     ```
 
-    in nats, at temperature 1 whatever the losses soften with, so that runs
-    with different temperatures can be compared; the mean over the examples
-    or tokens. Give it to `keras_dts.Distiller.compile` as one of the
+    in nats, times the temperature squared; the mean over the examples or
+    tokens. The temperature is that of the metric, whatever the losses soften
+    with, so that epochs and runs with different temperatures can be compared.
+    At the temperature of `keras_dts.losses.KD` it is the loss that `KD`
+    computes. Give it to `keras_dts.Distiller.compile` as one of the
     `distillation_metrics`, or call it on two tensors of logits.
 
     Args:
         name: The name it is logged by.
         dtype: The dtype of the result. Defaults to `floatx`, or float32
             where that is narrower.
+        temperature: A positive number.
+
+    Raises:
+        ValueError: If `temperature` is no positive number.
 
     Example:
     >>> import numpy as np
@@ -137,14 +143,27 @@ class TeacherKL(_AgainstTeacher):
     0.3847
     """
 
-    def __init__(self, name: str = "teacher_kl", dtype: Any = None) -> None:
+    def __init__(
+        self,
+        name: str = "teacher_kl",
+        dtype: Any = None,
+        temperature: float = 1.0,
+    ) -> None:
         super().__init__(name, dtype)
+        check_number("temperature", temperature, above=0.0)
+        self.temperature = float(temperature)
 
     def values(self, teacher: Tensor, student: Tensor) -> Tensor:
-        """Returns the divergence, in nats."""
-        return kl(
-            Distribution.of_logits(teacher), Distribution.of_logits(student)
+        """Returns the divergence times T², in nats."""
+        softened = kl(
+            Distribution.of_logits(teacher / self.temperature),
+            Distribution.of_logits(student / self.temperature),
         )
+        return softened * self.temperature**2
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "temperature": self.temperature}
 
 
 def _check_same_shape(teacher: Tensor, student: Tensor) -> None:

@@ -89,12 +89,12 @@ class HiddenStates(NamedTuple):
     states: Tensor
 
 
-class TokenizedInputs(NamedTuple):
-    """A batch that each model's own preprocessor has tokenized.
+class PreprocessedInputs(NamedTuple):
+    """A batch that is the input of each model already.
 
     Attributes:
         student: The student's inputs.
-        teacher: The teacher's inputs.
+        teacher: The teacher's inputs; empty where the teacher does not run.
         spans: Empty, or, for language models with different tokens, which
             positions count for the teacher and for the student, each of
             shape `(batch, length)`.

@@ -46,6 +46,7 @@ ONE_BACKEND = {
     "tests/attacks": "torch",
     "tests/cache/test_checks.py": "torch",
     "tests/cache/test_damage.py": "torch",
+    "tests/cache/test_endless.py": "torch",
     "tests/cache/test_fields.py": "torch",
     "tests/cache/test_hostile.py": "torch",
     "tests/cache/test_lock.py": "torch",
@@ -54,7 +55,7 @@ ONE_BACKEND = {
     "tests/data": "torch",
     "tests/experiments": "torch",
     "tests/plots": "torch",
-    "tests/text/test_text_errors.py": "torch",
+    "tests/hub/test_text_errors.py": "torch",
     "tests/utils": "torch",
 }
 # Files and folders whose tests share what takes long to make, or write files

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_dts.cache.dataset import CachedBatches, to_tf_dataset
+from keras_dts.cache.dataset import CachedBatches
 from keras_dts.cache.teacher_cache import TeacherCache
 from keras_dts.utils import check_count
-
-# How the names of Keras's layers with random augmentations begin.
-_AUGMENTATIONS = ("Random", "RandAugment", "MixUp", "CutMix", "AugMix")
 
 
 class CacheAdapter:
@@ -23,15 +19,11 @@ class CacheAdapter:
     A `keras_dts.utils.DataAdapter`.
 
     Args:
-        student: The student.
         check: A function that raises a `ValueError` unless a cache holds what
             a distiller reads.
     """
 
-    def __init__(
-        self, student: keras.Model, check: Callable[[TeacherCache], None]
-    ) -> None:
-        self._student = student
+    def __init__(self, check: Callable[[TeacherCache], None]) -> None:
         self._check = check
 
     def takes(self, x: Any) -> bool:
@@ -67,12 +59,8 @@ class CacheAdapter:
             shuffle=training and options.get("shuffle", True),
             epoch=options.get("initial_epoch", 0),
         )
-        # The input pipeline has to tokenize strings.
-        options["x"] = (
-            to_tf_dataset(batches) if cache.holds_strings else batches
-        )
+        options["x"] = batches
         if training:
-            _warn_of_augmentation(self._student)
             options["shuffle"] = False
             options["callbacks"] = [
                 *keras.tree.flatten(options.get("callbacks") or []),
@@ -115,26 +103,3 @@ def _check_alone(options: dict[str, Any]) -> None:
                 f"`{name}` must not be given if `x` is a cache, which holds "
                 f"labels and weights. Received: {name}={value!r}"
             )
-
-
-def _warn_of_augmentation(student: keras.Model) -> None:
-    names = _augmentations(student)
-    if names:
-        warnings.warn(
-            f"The student augments its inputs by {', '.join(names)}, but the "
-            "outputs in the cache are those for the original inputs. Use "
-            "`keras_dts.cache_teacher(augment=..., views=...)` to augment "
-            "the inputs of both models.",
-            stacklevel=2,
-        )
-
-
-def _augmentations(layer: Any) -> list[str]:
-    """Returns the names of a model's layers with random augmentations."""
-    found = []
-    for child in getattr(layer, "layers", []):
-        if isinstance(child, keras.Model):
-            found += _augmentations(child)
-        elif type(child).__name__.startswith(_AUGMENTATIONS):
-            found.append(type(child).__name__)
-    return found

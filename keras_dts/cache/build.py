@@ -41,6 +41,7 @@ def cache_teacher(
     views: int = 1,
     seed: int = 0,
     shard: tuple[int, int] | None = None,
+    steps: int | None = None,
     verbose: bool | int = True,
 ) -> TeacherCache:
     """Runs a teacher once over data, and stores its outputs on disk.
@@ -88,6 +89,8 @@ def cache_teacher(
             `count` processes can work at the same time. Of arrays, the part
             is taken; batches must already be those of the part. Returns the
             part; a call without `shard` returns the whole.
+        steps: `None`, or how many batches to take of data that come in
+            batches, and must be given if they never end.
         verbose: Whether to show a progress bar.
 
     Returns:
@@ -143,10 +146,11 @@ def cache_teacher(
         augment,
         views,
         seed,
+        steps,
     )
     path = Path(path)
     check_shard(path, shard)
-    source = to_source(data, shard)
+    source = to_source(data, shard, steps)
     metadata: dict[str, Any] = {
         "teacher": teacher_name(teacher),
         "top_k": None if top_k is None else int(top_k),
@@ -156,6 +160,7 @@ def cache_teacher(
         "views": int(views),
         "seed": int(seed),
         "in_memory": source.in_memory,
+        "steps": None if steps is None else int(steps),
     }
     folder = shard_folder(path, shard)
     for begun in shard_folders(path):

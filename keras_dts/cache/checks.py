@@ -33,6 +33,7 @@ def check_arguments(
     augment: Any,
     views: Any,
     seed: Any,
+    steps: Any,
 ) -> None:
     """Checks arguments of `cache_teacher`.
 
@@ -47,6 +48,8 @@ def check_arguments(
     check_count("batch_size", batch_size)
     if top_k is not None:
         check_count("top_k", top_k)
+    if steps is not None:
+        check_count("steps", steps)
     check_choice("dtype", dtype, [None, "float32", "float16", "uint8"])
     if isinstance(features, str) or not (
         isinstance(features, Sequence)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
-
-from keras_dts.utils import require
 
 
 class CachedBatches(keras.utils.PyDataset):
@@ -58,28 +56,3 @@ class CachedBatches(keras.utils.PyDataset):
         start = index * self._batch_size
         rows = self._order[start : start + self._batch_size]
         return self._take(rows, self._epoch)
-
-
-def to_tf_dataset(batches: CachedBatches) -> Any:
-    """Returns batches of raw strings as a `tf.data.Dataset`.
-
-    The input pipeline tokenizes the strings of such a data set.
-
-    Args:
-        batches: The batches. Each iteration over the data set reads them for
-            the epoch that was set last.
-    """
-    (tf,) = require("text", "Raw strings in a cache", "tensorflow")
-
-    def generate() -> Iterator[Any]:
-        yield from (batches[i] for i in range(len(batches)))
-
-    specs = keras.tree.map_structure(
-        lambda leaf: tf.TensorSpec(
-            (None, *leaf.shape[1:]),
-            tf.string if leaf.dtype.kind == "O" else leaf.dtype,
-        ),
-        batches[0],
-    )
-    data = tf.data.Dataset.from_generator(generate, output_signature=specs)
-    return data.apply(tf.data.experimental.assert_cardinality(len(batches)))

@@ -97,7 +97,8 @@ class Examples:
         Raises:
             ValueError: If the data are not those of the cache.
         """
-        source = to_source(data, self._shard)
+        steps = self._records.metadata.get("steps")
+        source = to_source(data, self._shard, steps)
         if isinstance(source, BatchSource):
             if self._in_memory:
                 raise other_data(self._path, "batches, where it is of arrays")

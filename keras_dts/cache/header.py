@@ -116,6 +116,9 @@ def _faults(header: Header) -> Iterator[str]:
     for name, allows in _METADATA.items():
         if not allows(metadata[name]):
             yield f"{name}={metadata[name]!r:.60}"
+    steps = metadata.get("steps")  # caches had none once
+    if steps is not None and not _is_count(steps):
+        yield f"steps={steps!r:.60}"
     for field in fields:
         if not field.is_allowed:
             yield f"the field {tuple(field)!s:.80}"

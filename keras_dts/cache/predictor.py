@@ -14,7 +14,7 @@ from keras_dts.cache.outputs import OutputCodec
 from keras_dts.cache.quantization import quantize
 from keras_dts.cache.structure import Array, has_strings
 from keras_dts.features import FeatureExtractor
-from keras_dts.text import TextPreprocessor
+from keras_dts.hub import TaskPreprocessor
 from keras_dts.utils import require
 
 # The dtypes in which the teacher's outputs and features are computed, by the
@@ -55,8 +55,8 @@ class TeacherPredictor:
             dtype,
         )
         self._dtype = dtype
-        self._preprocessor = TextPreprocessor("teacher", model, inputs)
-        self._tokenize: Any = None
+        self._preprocessor = TaskPreprocessor("teacher", model, inputs)
+        self._preprocess: Any = None
 
     @classmethod
     def from_metadata(
@@ -90,8 +90,8 @@ class TeacherPredictor:
             ValueError: If a value is NaN, infinite, or too large for the
                 dtype of the cache.
         """
-        if has_strings(x):
-            x = self._tokenized(x)
+        if self._preprocessor.reads(x):
+            x = self._preprocessed(x)
         elif self._preprocessor.inputs is not None:
             x = self._preprocessor.inputs(x)
         fields: dict[str, Array] = dict(self._model.predict_on_batch(x))
@@ -119,20 +119,24 @@ class TeacherPredictor:
                     f"{values[place]} in {name} of example {start + row}"
                 )
 
-    def _tokenized(self, x: Any) -> Any:
-        """Returns the teacher's input for a batch of raw strings."""
-        (tf,) = require("text", "Raw strings in `data`", "tensorflow")
-        if self._tokenize is None:
-            self._preprocessor.check()
-            self._tokenize = tf.function(
+    def _preprocessed(self, x: Any) -> Any:
+        """Returns the teacher's input for a batch of raw inputs."""
+        (tf,) = require("text", "Raw inputs in `data`", "tensorflow")
+        if self._preprocess is None:
+            if has_strings(x):
+                self._preprocessor.check_strings()
+            self._preprocess = tf.function(
                 lambda x: self._preprocessor.preprocess(x)[0],
                 reduce_retracing=True,
             )
         tensors = keras.tree.map_structure(
-            lambda leaf: tf.constant(leaf.tolist()), x
+            lambda leaf: tf.constant(
+                leaf.tolist() if has_strings(leaf) else leaf
+            ),
+            x,
         )
         return keras.tree.map_structure(
-            lambda t: t.numpy(), self._tokenize(tensors)
+            lambda t: t.numpy(), self._preprocess(tensors)
         )
 
 

@@ -113,7 +113,7 @@ class Recording:
         if isinstance(self._source, ArraySource):
             return -(-(self._source.count - self._writer.count) // batch_size)
         length = self._source.length
-        return length and length - len(self._writer.blocks)
+        return None if length is None else length - len(self._writer.blocks)
 
     def _rest(self, batch_size: int) -> Iterator[tuple[Any, Any, Any]]:
         """Yields the batches whose records are missing."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +17,7 @@ from keras_dts.cache.structure import (
     leaves,
     map_leaves,
 )
-from keras_dts.text import as_array, check_strings
+from keras_dts.hub import as_array, check_strings
 
 
 class ArraySource:
@@ -82,16 +85,18 @@ class BatchSource:
         data: A `tf.data.Dataset`, a `DataLoader` of PyTorch or of Grain, a
             `keras.utils.PyDataset`, or any iterable, of `x`, `(x, y)` or
             `(x, y, sample_weight)`.
+        steps: `None`, or how many batches to take.
 
     Raises:
-        ValueError: If `data` is not iterable.
+        ValueError: If `data` is not iterable, or endless without `steps`.
     """
 
     in_memory = False
     start = 0
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, steps: int | None = None) -> None:
         self._data = data
+        self._steps = steps
         indexed = isinstance(data, keras.utils.PyDataset)
         batches = hasattr(data, "__iter__")
         if not indexed and (not batches or isinstance(data, (str, bytes))):
@@ -101,38 +106,54 @@ class BatchSource:
             )
         # Whether the batches cannot be read a second time.
         self.is_iterator = not indexed and iter(data) is data
-
-    @property
-    def length(self) -> int | None:
-        """The number of batches, or `None` if it is unknown."""
-        try:
-            return len(self._data)
-        except TypeError:
-            return None
+        length = _length_of(data)
+        if length == math.inf and steps is None:
+            raise ValueError(
+                "`data` must end, or `steps` must say how many batches to "
+                f"take. Received: endless data of type {type(data).__name__}, "
+                "and steps=None"
+            )
+        # The number of batches, or `None` if it is unknown.
+        self.length = steps if steps or length is None else int(length)
 
     def batches(self) -> Iterator[tuple[Any, Any, Any]]:
-        """Yields inputs, labels and sample weights as NumPy arrays."""
+        """Yields inputs, labels and sample weights as NumPy arrays.
+
+        Raises:
+            ValueError: If the data end before `steps`.
+        """
         data = self._data
         if isinstance(data, keras.utils.PyDataset):
-            batches = map(data.__getitem__, range(len(data)))
+            batches = map(data.__getitem__, _indices(data))
         else:
             batches = iter(data)
-        for batch in batches:
+        taken = 0
+        for batch in itertools.islice(batches, self._steps):
+            taken += 1
             yield _unpacked(tuple(batch) if isinstance(batch, list) else batch)
+        if self._steps is not None and taken < self._steps:
+            raise ValueError(
+                "`data` must have at least as many batches as `steps`. "
+                f"Received: {taken} batches, and steps={self._steps}"
+            )
 
 
 Source = ArraySource | BatchSource
 
 
-def to_source(data: Any, shard: tuple[int, int] | None) -> Source:
+def to_source(
+    data: Any, shard: tuple[int, int] | None, steps: int | None = None
+) -> Source:
     """Returns the source of a cache's examples.
 
     Args:
         data: As for `keras_dts.cache_teacher`, or a source.
         shard: `None`, or the part of arrays to use, as `(index, count)`.
+        steps: `None`, or how many batches to take.
 
     Raises:
-        ValueError: If `data` are neither arrays nor batches.
+        ValueError: If `data` are neither arrays nor batches, if batches are
+            endless without `steps`, or `steps` are given of arrays.
     """
     if isinstance(data, (ArraySource, BatchSource)):
         return data
@@ -144,7 +165,35 @@ def to_source(data: Any, shard: tuple[int, int] | None) -> Source:
     in_memory = isinstance(data, (tuple, list, dict)) or (
         hasattr(data, "shape") and hasattr(data, "__getitem__")
     )
-    return ArraySource(data, shard) if in_memory else BatchSource(data)
+    if not in_memory:
+        return BatchSource(data, steps)
+    if steps is not None:
+        raise ValueError(
+            "`steps` must be `None` if `data` are arrays, of which a part can "
+            f"be given. Received: steps={steps!r}"
+        )
+    return ArraySource(data, shard)
+
+
+def _length_of(batches: Any) -> float | None:
+    """Returns the number of batches, infinity, or `None` if it is unknown."""
+    if isinstance(batches, keras.utils.PyDataset):
+        count = batches.num_batches
+        return math.inf if count is None else int(count)
+    if hasattr(batches, "cardinality"):  # of `tf.data`, which has two signs
+        count = int(batches.cardinality())
+        return {-1: math.inf, -2: None}.get(count, count)
+    try:
+        length = len(batches)
+    except TypeError:
+        return None
+    # What Grain says of data that it repeats for ever.
+    return math.inf if length >= sys.maxsize else length
+
+
+def _indices(batches: keras.utils.PyDataset) -> Iterator[int]:
+    count = batches.num_batches
+    return itertools.count() if count is None else iter(range(count))
 
 
 def _is_batch(value: Any) -> bool:

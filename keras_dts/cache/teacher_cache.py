@@ -22,7 +22,7 @@ from keras_dts.cache.fields import FieldKind
 from keras_dts.cache.outputs import read_output
 from keras_dts.cache.predictor import TeacherPredictor
 from keras_dts.cache.shards import ShardedReader
-from keras_dts.cache.structure import Array, has_strings
+from keras_dts.cache.structure import Array
 from keras_dts.cache.verify import compare_outputs
 from keras_dts.cache.views import Augment, Views
 from keras_dts.types import CachedBatch
@@ -106,13 +106,6 @@ class TeacherCache:
     def bytes_per_example(self) -> float:
         """The number of bytes that an example takes on disk."""
         return self._records.size / len(self)
-
-    @property
-    def holds_strings(self) -> bool:
-        """Whether the inputs of the examples are raw strings."""
-        first = np.zeros(1, np.int64)
-        x, _, _ = self._examples.take(first, first)
-        return has_strings(x)
 
     def take(self, rows: Any, epoch: int = 0) -> tuple[Any, ...]:
         """Returns a batch of examples, as a `Distiller` takes it.

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
 from keras_dts.features import SplitModel, split_model
 from keras_dts.logits import reads_classes
-from keras_dts.utils import check_number
+from keras_dts.utils import check_number, loss_dtype, unreduced
 
 # "auto" cuts a step into chunks where the logits of one model have at least
 # this many elements, and into chunks of about that many.
@@ -58,6 +60,8 @@ class ChunkPlan:
             refusal = "a loss without a reduction"
         if any(reads_classes(x) is False for x in losses):
             refusal = "a loss whose labels are no classes of tokens"
+        if refusal is None and self.chunk_size is not None:
+            refusal = _refused_label_loss(losses, self.splits)
         jit = options.get("jit_compile", "auto") is not False
         return dataclasses.replace(self, refusal=refusal, jit=jit)
 
@@ -156,6 +160,49 @@ def _refused_losses(losses: Iterable[tuple[Any, Any]] | None) -> str | None:
         if not policy.chunkable:
             return f"the temperature {type(policy).__name__}"
     return None
+
+
+def _refused_label_loss(
+    losses: list[Any], splits: tuple[SplitModel, ...]
+) -> str | None:
+    """Says why a loss on labels cannot be cut into chunks, if it cannot.
+
+    It has to give a value for each token, whatever the other tokens are. A
+    mean over a batch, or over the tokens that a mask leaves, is no such value.
+
+    Args:
+        losses: What `compile` got, flat.
+        splits: The teacher and the student in two parts.
+    """
+    for loss in losses:
+        function = keras.losses.get(loss)
+        if function is None:
+            continue
+        labels = np.array([[1.0], [0.0], [1.0]])
+        # Probabilities, which a loss may take for logits too.
+        outputs = np.random.default_rng(0).dirichlet(
+            np.ones(splits[1].classes), size=(3, 1)
+        )
+        try:
+            together = _values_of(function, labels, outputs)
+            alone = _values_of(function, labels[:1], outputs[:1])
+        except Exception:  # It takes other labels, which `allows` reads.
+            continue
+        if together.shape != (3, 1) or not np.allclose(together[:1], alone):
+            name = getattr(function, "__name__", type(function).__name__)
+            return (
+                f"the loss on labels {name}, which gives no value for each "
+                "token that other tokens do not change"
+            )
+    return None
+
+
+def _values_of(function: Any, labels: Any, outputs: Any) -> Any:
+    """Returns the values of a loss on labels before its reduction, NumPy."""
+    tensors = [
+        ops.convert_to_tensor(x, loss_dtype()) for x in (labels, outputs)
+    ]
+    return ops.convert_to_numpy(unreduced(function, *tensors))
 
 
 def _refused_labels(y: Any) -> str | None:

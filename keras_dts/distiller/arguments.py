@@ -10,6 +10,9 @@ import keras
 from keras_dts.losses import KD
 from keras_dts.utils import Schedule, check_weight
 
+# How the names of Keras's layers with random augmentations begin.
+_AUGMENTATIONS = ("Random", "RandAugment", "MixUp", "CutMix", "AugMix")
+
 
 def check_models(
     teacher: Any, student: Any, teacher_inputs: Any, student_inputs: Any
@@ -55,6 +58,29 @@ def check_models(
             "by `trainable=False`, and learns nothing.",
             stacklevel=3,
         )
+    _warn_of_augmentation(student)
+
+
+def _warn_of_augmentation(student: keras.Model) -> None:
+    names = ", ".join(_augmentations(student))
+    if names:
+        warnings.warn(
+            f"`student` augments its inputs by {names}, and learns from other "
+            "inputs than its teacher answers to. Augment the data of both "
+            "models instead, or give `augment` and `views` to "
+            "`keras_dts.cache_teacher`.",
+            stacklevel=4,
+        )
+
+
+def _augmentations(layer: Any) -> list[str]:
+    """Returns the names of a model's layers with random augmentations."""
+    found = []
+    for child in getattr(layer, "layers", []):
+        if type(child).__name__.startswith(_AUGMENTATIONS):
+            found.append(type(child).__name__)
+        found += _augmentations(child)
+    return found
 
 
 def to_entries(losses: Any) -> list[Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dts.distiller.logs import DistillationMetrics
+from keras_dts.distiller.logs import DistillationMetrics, results_of
 from keras_dts.distiller.model_pair import ModelPair
 from keras_dts.distiller.objective import Objective
 from keras_dts.distiller.steps import labels_of
@@ -43,8 +43,8 @@ class TeacherStudentModel(keras.Model, abc.ABC):
     """A model of two, of which one trains.
 
     What trains are the student, the temperatures and the projectors. `save` is
-    complete. `save_weights`, which Keras's callbacks call, leaves the
-    teacher's weights out and keeps its fingerprint.
+    complete. `save_weights`, as callbacks call it, keeps of the teacher's
+    weights the fingerprint alone.
 
     A subclass has the arguments of its constructor and of `compile` as
     attributes.
@@ -132,6 +132,11 @@ class TeacherStudentModel(keras.Model, abc.ABC):
         """All other variables; the teacher's are among them."""
         return _without(self.variables, self.trainable_weights)
 
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Checks the models first, since Keras adds to the errors of `call`."""
+        self._models.ensure_ready(inputs)
+        return super().__call__(inputs, *args, **kwargs)
+
     def build(self, *shapes: Any, **named_shapes: Any) -> None:
         """Does nothing: the models build themselves when they are called."""
 
@@ -141,23 +146,18 @@ class TeacherStudentModel(keras.Model, abc.ABC):
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
-        """Returns the logs; metrics that need labels wait for labels."""
+        """Returns the logs; metrics of labels only where there are labels."""
         outputs = y_pred.outputs if isinstance(y_pred, ModelOutputs) else y_pred
         labels = labels_of(y)
-        if labels is None or isinstance(outputs, HiddenStates):
+        if labels is None:
+            return results_of(self.metrics, labels=False)
+        if isinstance(outputs, HiddenStates):
             return self.get_metrics_result()
         return super().compute_metrics(x, labels, outputs, sample_weight)
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Returns the logs of the metrics that have seen something."""
-        logs: dict[str, Any] = {}
-        for metric in self.metrics:
-            # The metrics of `compile` stay unbuilt as long as no labels come.
-            if getattr(metric, "built", True):
-                result = metric.result()
-                named = isinstance(result, dict)
-                logs |= result if named else {metric.name: result}
-        return logs
+        return results_of(self.metrics)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, serialized."""
@@ -233,9 +233,8 @@ class TeacherStudentModel(keras.Model, abc.ABC):
     ) -> None:
         """Saves all weights but the teacher's, and who the teacher was.
 
-        A process that is killed while it saves leaves the old file or the new
-        one. Several files (`max_shard_size`), remote ones, and those that Keras
-        asks about (`overwrite=False`) are written in place.
+        A killed process leaves the old file or the new one. Several files,
+        remote ones, and those that Keras asks about are written in place.
         """
         name = str(filepath)
         at_once = overwrite and max_shard_size is None

@@ -12,7 +12,7 @@ from keras_dts.distiller.objective import Objective
 from keras_dts.distiller.steps import Steps
 from keras_dts.distiller.student_loss import StudentLoss
 from keras_dts.distiller.terms import Terms
-from keras_dts.text import RawTextAdapter
+from keras_dts.hub import RawInputAdapter
 
 
 class Parts(NamedTuple):
@@ -66,10 +66,10 @@ def compose(
         cache.check_from_logits(models.from_logits[0])
         objective.check_cache(cache)
 
-    cache = CacheAdapter(distiller.student, check_cache)
-    text = RawTextAdapter(*pair, *inputs)
+    cache = CacheAdapter(check_cache)
+    raw = RawInputAdapter(*pair, *inputs)
     fit_data = FitData(
-        (cache, text),
+        (cache, raw),
         lambda: distiller.evaluates_teacher,
         steps.check_given_labels,
     )

@@ -25,13 +25,13 @@ from keras_dts.distiller.faults import FaultGuard, raise_faults
 from keras_dts.distiller.fit_data import FitData, converted
 from keras_dts.distiller.logs import DistillationMetrics
 from keras_dts.distiller.undo import UndoableStep
+from keras_dts.hub import is_causal
 from keras_dts.temperatures import (
     DEFAULT_TEMPERATURE,
     Temperature,
     Temperatures,
     to_policy,
 )
-from keras_dts.text import is_causal
 from keras_dts.types import TaughtLabels, Tensor
 from keras_dts.utils import Schedule, Untracked, check_choice, check_weight
 
@@ -58,9 +58,8 @@ class Distiller(TeacherStudentModel):
     `distillation_metrics` alone.
 
     The teacher runs with `training=False` and is not changed. A layer that
-    both models share trains if the student's does. `x` may be raw strings for
-    tasks of KerasHub (docs/text.md), or a `keras_dts.TeacherCache`, with which
-    the teacher does not run (docs/large.md).
+    both models share trains if the student's does. `x` may be raw strings or
+    images for tasks of KerasHub, or a `keras_dts.TeacherCache` (docs/large.md).
 
     Args:
         teacher: A trained `keras.Model`.
@@ -257,9 +256,10 @@ class Distiller(TeacherStudentModel):
 
     def test_step(self, *args: Any) -> Any:
         """Evaluates the student; the teacher runs for metrics that need it."""
+        has_loss = self._steps.has_loss(args[-1])
         if self.evaluates_teacher:
             args = self._steps.with_teacher(*args, plan=None, training=False)
-        return self.logs.of_evaluation(super().test_step(*args))
+        return self.logs.of_evaluation(super().test_step(*args), has_loss)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns the student's outputs for a batch's `x`."""
@@ -278,8 +278,7 @@ class Distiller(TeacherStudentModel):
         In a training step `y` brings the teacher's outputs, and the loss has
         the teacher's part.
         """
-        step = (x, y, y_pred, sample_weight)
-        metrics = self._comparisons
+        step, metrics = (x, y, y_pred, sample_weight), self._comparisons
         if training and isinstance(y, TaughtLabels):
             return self._steps.training_loss(*step, self._plan, metrics)
         return self._steps.evaluation_loss(*step, metrics)

@@ -20,8 +20,8 @@ class FitData:
 
     Args:
         adapters: The data adapters. Each one sees what the adapters before it
-            have made of the data, so that a cache of raw strings is first
-            opened and then tokenized.
+            have made of the data, so that a cache of raw inputs is first
+            opened and then preprocessed.
         evaluates_teacher: Returns whether evaluations run the teacher.
         check_labels: Raises for labels that Keras would change.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -50,15 +51,18 @@ class StepLogs(keras.metrics.Metric):
             sums = self._sums.value + fast.stack([*row, one]) * examples
             self._sums.assign(sums)
 
-    def of_evaluation(self, result: Any) -> Any:
-        """Leaves out the logs that training steps alone compute.
+    def of_evaluation(self, result: Any, has_loss: bool) -> Any:
+        """Leaves out the logs that an evaluation does not compute.
 
         Args:
             result: What an evaluation step returns: the logs; on JAX, the
                 logs and the state.
+            has_loss: Whether there are labels and a loss on them. Else
+                `loss` would be the penalties, mostly 0, which looks perfect.
         """
         logs, *state = result if isinstance(result, tuple) else (result,)
-        left_out = {*self.names} - {"student_loss"}
+        left_out = {*self.names, "loss"}
+        left_out -= {"loss", "student_loss"} if has_loss else set()
         logs = {name: v for name, v in logs.items() if name not in left_out}
         return (logs, *state) if state else logs
 
@@ -108,3 +112,22 @@ class DistillationMetrics:
             metric.update_state(
                 teacher, ops.stop_gradient(student), sample_weight=weights
             )
+
+
+def results_of(metrics: Iterable[Any], *, labels: bool = True) -> Any:
+    """Returns the logs of metrics by name.
+
+    Args:
+        metrics: The metrics. Those of `compile`, which Keras builds, stay
+            unbuilt as long as no labels come.
+        labels: Whether there are labels.
+    """
+    logs: dict[str, Any] = {}
+    for metric in metrics:
+        if getattr(metric, "built", True) and (
+            labels or not hasattr(metric, "built")
+        ):
+            result = metric.result()
+            named = isinstance(result, dict)
+            logs |= result if named else {metric.name: result}
+    return logs

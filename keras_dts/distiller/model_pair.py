@@ -11,6 +11,7 @@ import keras
 from keras_dts.chunking import ChunkPlan
 from keras_dts.distiller.terms import LossUse, Terms
 from keras_dts.features import FeatureExtractor, SymbolicCall, known_input
+from keras_dts.hub import same_tokens, tokens_unknown
 from keras_dts.logits import (
     OutputSpec,
     class_counts,
@@ -19,8 +20,13 @@ from keras_dts.logits import (
     output_specs,
 )
 from keras_dts.temperatures import Temperature
-from keras_dts.text import same_tokens, tokens_unknown
-from keras_dts.types import ModelOutputs, TokenizedInputs
+from keras_dts.types import (
+    CachedBatch,
+    ChunkableBatch,
+    FeatureBatch,
+    ModelOutputs,
+    PreprocessedInputs,
+)
 from keras_dts.utils import per_output
 
 
@@ -92,13 +98,13 @@ class ModelPair:
 
     def teacher_input(self, x: Any) -> Any:
         """Returns the teacher's input for a batch's `x`."""
-        if isinstance(x, TokenizedInputs):
+        if isinstance(x, PreprocessedInputs):
             return x.teacher
         return x if self._teacher_inputs is None else self._teacher_inputs(x)
 
     def student_input(self, x: Any) -> Any:
         """Returns the student's input for a batch's `x`."""
-        if isinstance(x, TokenizedInputs):
+        if isinstance(x, PreprocessedInputs):
             return x.student
         return x if self._student_inputs is None else self._student_inputs(x)
 
@@ -131,9 +137,18 @@ class ModelPair:
         return _up_to_projection(plan, 1, inputs, training=training)
 
     def ensure_ready(self, x: Any) -> None:
-        """Builds and checks both models on a batch, unless that was done."""
+        """Builds and checks both models on a batch, unless that was done.
+
+        Args:
+            x: The `x` of a batch, or what a step made of it.
+        """
+        if isinstance(x, (CachedBatch, ChunkableBatch, FeatureBatch)):
+            x = x.inputs
         if not self.is_ready:
-            self._prepare(self.teacher_input(x), self.student_input(x))
+            self._prepare(
+                _first_input("teacher_inputs", self.teacher_input, x),
+                _first_input("student_inputs", self.student_input, x),
+            )
 
     def build_symbolically(self) -> bool:
         """Builds and checks both models without data, if they say their inputs.
@@ -198,6 +213,17 @@ class ModelPair:
             for policy in self.policies:
                 if not policy.built:
                     policy.build(*shapes)
+
+
+def _first_input(name: str, function: Callable[[Any], Any], x: Any) -> Any:
+    """Returns a model's input, or raises an error that names the argument."""
+    try:
+        return function(x)
+    except Exception as error:
+        raise ValueError(
+            f"`{name}` must return a model's input for the `x` of a batch. "
+            f"Received: a function that failed: {error!r}"
+        ) from error
 
 
 def _warn_of_random_weights(teacher: keras.Model, known: int) -> None:

@@ -87,6 +87,11 @@ class Steps:
             x = FeatureBatch(x)
         return (*state, (x, y, sample_weight))
 
+    def has_loss(self, data: Any) -> bool:
+        """Returns whether a batch has labels, and `compile` a loss on them."""
+        _, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return y is not None and self._distiller.loss is not None
+
     def student(self, x: Any, training: bool | None, plan: ChunkPlan) -> Any:
         """Runs the student.
 
@@ -104,7 +109,6 @@ class Steps:
         if isinstance(x, ChunkableBatch):
             return self._models.student(x.inputs, training, plan)
         x = x.inputs if isinstance(x, CachedBatch) else x
-        self._models.ensure_ready(x)
         return self._models.student(x, training).outputs
 
     def training_loss(

@@ -11,12 +11,12 @@ from keras_dts.backend import no_gradient
 from keras_dts.cache import OutputCodec
 from keras_dts.chunking import ChunkPlan
 from keras_dts.distiller.model_pair import ModelPair
-from keras_dts.text import align_spans
+from keras_dts.hub import align_spans
 from keras_dts.types import (
     CachedBatch,
     HiddenStates,
+    PreprocessedInputs,
     TeacherOutputs,
-    TokenizedInputs,
 )
 
 
@@ -50,7 +50,7 @@ class TeacherSource:
             teacher = self._cached(x)
         else:
             teacher = self._live(x, state, plan)
-        if isinstance(inputs, TokenizedInputs) and inputs.spans:
+        if isinstance(inputs, PreprocessedInputs) and inputs.spans:
             outputs, overlap = align_spans(teacher.outputs, *inputs.spans)
             return teacher._replace(outputs=outputs, overlap=overlap)
         return teacher

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from keras_dts.cache import teacher_name
-from keras_dts.text import is_task, shuffle_like_keras
+from keras_dts.hub import shuffle_like_keras
 from keras_dts.utils import EpochBar, versions
 
 # Returns the model to fit for a teacher and a student.
@@ -130,8 +130,7 @@ def timed_fit(
     The `on_train_end` of the callbacks is not included.
     """
     options = _data_options(train, batch_size)
-    if is_task(model):
-        shuffle_like_keras(options)
+    shuffle_like_keras(model, options)
     clock = _Clock()
     start = time.perf_counter()
     model.fit(

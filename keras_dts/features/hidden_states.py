@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_dts.features.capture import capture
 from keras_dts.features.symbolic import known_input
-from keras_dts.text import is_causal
+from keras_dts.hub import is_causal
 from keras_dts.types import HiddenStates, Tensor
 from keras_dts.utils import to_loss_dtype
 

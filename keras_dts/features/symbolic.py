@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_dts.text import is_task
+from keras_dts.hub import is_task
 from keras_dts.utils import symbolic_input
 
 

@@ -28,6 +28,7 @@ from keras_dts.logits.kinds import (
 from keras_dts.logits.labels import read_labels
 from keras_dts.logits.ops import (
     cross_entropy,
+    number_of_classes,
     safe_sqrt,
     soften,
     standard_deviation,
@@ -77,6 +78,7 @@ __all__ = [
     "kl",
     "lost_probabilities",
     "mix",
+    "number_of_classes",
     "output_specs",
     "pair_outputs",
     "read_labels",

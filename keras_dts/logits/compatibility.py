@@ -27,7 +27,8 @@ class OutputSpec:
         index: Its number, in the order of `keras.tree.flatten`.
         teacher_kind: What the teacher's output is.
         student_kind: What the student's output is.
-        teacher_classes: The size of the teacher's last axis.
+        teacher_classes: The size of the teacher's last axis, `None` where a
+            run alone knows it.
         student_classes: The size of the student's last axis.
         same_classes: Whether a loss needs the same classes in both models.
         same_tokens: `True` where both models have the same tokens, so that
@@ -39,8 +40,8 @@ class OutputSpec:
     index: int
     teacher_kind: OutputKind
     student_kind: OutputKind
-    teacher_classes: int
-    student_classes: int
+    teacher_classes: int | None
+    student_classes: int | None
     same_classes: bool
     same_tokens: bool | None
     rank: int = 2
@@ -211,6 +212,8 @@ def class_counts(
     counts = [
         2
         if spec.independent_by(losses[spec.index])
+        else "an unknown number"
+        if spec.student_classes is None
         else max(spec.student_classes, 2)
         for spec in specs
     ]
@@ -237,14 +240,17 @@ def _both_of_two_classes(teacher: Tensor, student: Tensor) -> bool:
     return {teacher.shape[-1], student.shape[-1]} == {1, 2}
 
 
-def _first_classes(output: Tensor, most: int) -> Tensor:
+def _first_classes(output: Tensor, most: int | None) -> Tensor:
     # What needs no cut keeps its mask.
-    return output if output.shape[-1] <= most else output[..., :most]
+    sizes = output.shape[-1], most
+    fits = None in sizes or sizes[0] <= sizes[1]
+    return output if fits else output[..., :most]
 
 
 def _logit_shape(output: Tensor) -> tuple[Any, ...]:
     entries = [None] * (len(output.shape) - 1)
-    return (*entries, max(output.shape[-1], 2))
+    classes = output.shape[-1]
+    return (*entries, classes if classes is None else max(classes, 2))
 
 
 def _other_tokens(teacher: keras.Model, student: keras.Model) -> ValueError:

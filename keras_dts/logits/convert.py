@@ -59,7 +59,7 @@ def to_stored_logits(outputs: Tensor, *, from_logits: bool) -> Tensor:
     if from_logits:
         return outputs
     log_probs = ops.log(ops.maximum(outputs, _TINY))
-    if outputs.shape[-1] > 1:
+    if outputs.shape[-1] != 1:
         return log_probs
     return log_probs - ops.log(ops.maximum(1.0 - outputs, _TINY))
 
@@ -77,6 +77,6 @@ def from_stored_logits(logits: Tensor, *, from_logits: bool) -> Tensor:
     logits = to_loss_dtype(logits)
     if from_logits:
         return logits
-    if logits.shape[-1] > 1:
+    if logits.shape[-1] != 1:
         return ops.exp(logits)
     return ops.sigmoid(logits)

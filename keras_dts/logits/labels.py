@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_dts.backend import fast
+from keras_dts.backend import answer, fast, zero_unless
 from keras_dts.logits.families import reads_classes
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype, same_shape, show, static_shape
 
 # How far the sum of soft labels may be from 1, in half precision.
 TOLERANCE = 1e-2
+# How far their sum may be from that of their sizes, by what rounding leaves.
+_NEGATIVE = 1e-4
 # Integers that int32 holds, or that it turns into negative ones.
 _EXACT = {"bool", "int8", "int16", "int32", "uint8", "uint16", "uint32"}
 
@@ -119,7 +121,7 @@ def to_labels(labels: Tensor, outputs: Tensor) -> Tensor:
     if not are_indices(labels, outputs):
         return ops.cast(labels, loss_dtype())
     labels = _without_column(labels, outputs)
-    if outputs.shape[-1] > 1:
+    if outputs.shape[-1] != 1:
         return _cast(labels, "int32")
     return _both(ops.cast(labels, loss_dtype()))
 
@@ -134,7 +136,7 @@ class SafeLabels(NamedTuple):
         bad: Which entries held such labels, bool, shape `(batch, ...)`.
         unlabelled: Which entries have no label: their index is the one that
             means it, or their soft labels are all 0. Bool, of the same shape;
-            `None` where no index means that.
+            `None` where no index means that, or where there are none.
         given: The safe labels with the shape and the dtype of those given.
     """
 
@@ -161,7 +163,9 @@ def read_labels(
         positive, bad = _read_truths(row)
         safe, unlabelled, given = _both(positive), None, positive
     else:
-        safe, bad, unlabelled = _read_indices(row, outputs.shape[-1], ignore)
+        safe, bad, unlabelled = _read_indices(
+            row, ops.shape(outputs)[-1], ignore
+        )
         given = _cast(safe, labels.dtype)
         if unlabelled is not None:
             given = ops.where(unlabelled, row, given)
@@ -202,8 +206,9 @@ def _read_indices(
     bad = fast.not_equal(safe, whole)
     unlabelled = None
     if ignore is not None:
-        unlabelled = ops.equal(whole, ignore)
-        bad = ops.logical_and(bad, ~unlabelled)
+        labelled = fast.not_equal(whole, ignore)
+        bad = bad & labelled
+        unlabelled = _unless_none(~labelled)
     if dtype != "int64" and dtype not in _EXACT:
         # Fractions, NaN, and what is too large for int32.
         wide = dtype if "int" in dtype else loss_dtype()
@@ -216,19 +221,25 @@ def _read_distributions(labels: Tensor) -> SafeLabels:
     """Reads one-hot or soft labels."""
     read = _cast(labels, loss_dtype())
     sums = fast.sum_(read, -1)
-    unlabelled = ops.equal(sums, 0)
-    adds_up = ops.logical_or(ops.abs(sums - 1) < TOLERANCE, unlabelled)
-    good = ops.logical_and(adds_up, ops.min(read, axis=-1) >= 0)
-    safe = ops.where(good[..., None], read, 0.0)
-    given = _cast(safe, labels.dtype)
-    return SafeLabels(safe, ~good, unlabelled, given)
+    negative = fast.sum_(abs(read), -1) - sums
+    labelled = fast.not_equal(sums, 0)
+    adds_up = (abs(sums - 1) < TOLERANCE) | ~labelled
+    good = adds_up & (negative < _NEGATIVE)  # NaN is neither
+    safe = zero_unless(good[..., None], read)
+    unlabelled = _unless_none(~labelled)
+    return SafeLabels(safe, ~good, unlabelled, _cast(safe, labels.dtype))
+
+
+def _unless_none(flags: Tensor) -> Tensor | None:
+    """Returns flags, or `None` where Python can know that none is up."""
+    return None if answer(fast.any_(flags)) is False else flags
 
 
 def _read_truths(labels: Tensor) -> tuple[Tensor, Tensor]:
     """Returns how true labels are, from 0 to 1, and which were bad."""
     read = _cast(labels, loss_dtype())
-    good = ops.logical_and(read >= 0, read <= 1)  # NaN is neither
-    return ops.where(good, read, 0.0), ~good
+    good = (read >= 0) & (read <= 1)  # NaN is neither
+    return zero_unless(good, read), ~good
 
 
 def _both(positive: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from keras import ops
 
 from keras_dts.backend import class_log_probs
@@ -46,8 +48,18 @@ def standard_deviation(logits: Tensor) -> Tensor:
         Shape `(batch, ...)`.
     """
     centred = logits - ops.mean(logits, axis=-1, keepdims=True)
-    freedom = max(logits.shape[-1] - 1, 1)
+    freedom = 1 if logits.shape[-1] == 1 else number_of_classes(logits) - 1
     return safe_sqrt(ops.sum(centred * centred, axis=-1) / freedom)
+
+
+def number_of_classes(logits: Tensor) -> Any:
+    """Returns the number of classes: a tensor where a run alone knows it.
+
+    Args:
+        logits: Shape `(batch, ..., classes)`.
+    """
+    size = ops.shape(logits)[-1]
+    return size if isinstance(size, int) else ops.cast(size, logits.dtype)
 
 
 def safe_sqrt(x: Tensor) -> Tensor:

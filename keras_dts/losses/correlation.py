@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from keras_dts.logits import LogitPair, soften
+from keras_dts.logits import LogitPair, number_of_classes, soften
 from keras_dts.losses.base import BatchLoss
 from keras_dts.temperatures import Temperatures
 from keras_dts.types import Tensor
@@ -55,7 +55,7 @@ class ClassCorrelation(BatchLoss):
         apart = ops.matmul(ops.transpose(teacher), teacher) - ops.matmul(
             ops.transpose(student), student
         )
-        value = ops.sum(apart * apart) / student.shape[-1]
+        value = ops.sum(apart * apart) / number_of_classes(student)
         return pair.for_each_entry(value)
 
 
@@ -121,7 +121,7 @@ def rows(pair: LogitPair, temperatures: Temperatures) -> tuple[Tensor, Tensor]:
     """
     counted = ops.cast(pair.counted, pair.student.dtype)
     counted = ops.expand_dims(counted, axis=-1)
-    classes = pair.student.shape[-1]
+    classes = ops.shape(pair.student)[-1]
     teacher, student = (
         ops.reshape(
             ops.softmax(soften(logits, temperature)) * counted, (-1, classes)

@@ -86,14 +86,14 @@ class DKD(Divergence):
         """Returns the weighted sum, in nats, shape `(batch, ...)`."""
         if labels is None:
             raise ValueError(
-                "`DKD` needs labels, which say what the target class is. "
-                "Received: no labels that fit the output"
+                "`DKD` needs labels that fit the output, which say what the "
+                "target class is. Received: labels=None"
             )
         if len(labels.shape) == len(student_log_probs.shape):
             known = ops.any(labels > 0, axis=-1, keepdims=True)
             labels = ops.where(known, labels, teacher_log_probs)
             labels = ops.argmax(labels, axis=-1)
-        classes = student_log_probs.shape[-1]
+        classes = ops.shape(student_log_probs)[-1]
         target = ops.one_hot(labels, classes, dtype="bool")
         teacher = _Parts(teacher_log_probs, target)
         student = _Parts(student_log_probs, target)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -62,14 +64,16 @@ class UniversalLogitDistillation(BatchLoss):
                 (pair.student, temperatures.student),
             )
         )
-        width = max(teacher.shape[-1], student.shape[-1])
+        sizes = [ops.shape(x)[-1] for x in (teacher, student)]
+        known = all(isinstance(size, int) for size in sizes)
+        width = max(sizes) if known else ops.maximum(*sizes)
         apart = ops.abs(_widened(teacher, width) - _widened(student, width))
         return temperatures.scale * ops.sum(apart, axis=-1)
 
 
-def _widened(probabilities: Tensor, width: int) -> Tensor:
-    missing = width - probabilities.shape[-1]
-    if missing == 0:
+def _widened(probabilities: Tensor, width: Any) -> Tensor:
+    *entries, size = ops.shape(probabilities)
+    if size is width or (isinstance(width, int) and size == width):
         return probabilities
-    before = [(0, 0)] * (len(probabilities.shape) - 1)
-    return ops.pad(probabilities, [*before, (0, missing)])
+    nothing = ops.zeros((*entries, width - size), probabilities.dtype)
+    return ops.concatenate([probabilities, nothing], axis=-1)

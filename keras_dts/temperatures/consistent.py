@@ -94,7 +94,7 @@ class ConsistentTemperature(Temperature):
 
 def _target(pair: LogitPair) -> Tensor:
     """Returns the labels as probabilities, or the teacher's first choice."""
-    classes, dtype = pair.teacher.shape[-1], loss_dtype()
+    classes, dtype = ops.shape(pair.teacher)[-1], loss_dtype()
     if pair.labels is not None and pair.has_class_indices:
         return ops.one_hot(pair.labels, classes, dtype=dtype)
     first = ops.argmax(pair.teacher, axis=-1)

@@ -93,7 +93,14 @@ class CurriculumTemperature(Temperature):
     ) -> None:
         """Builds the network of `instance=True`."""
         if self.instance:
-            width = teacher_logits_shape[-1] + student_logits_shape[-1]
+            sizes = teacher_logits_shape[-1], student_logits_shape[-1]
+            if None in sizes:
+                raise ValueError(
+                    "`CurriculumTemperature(instance=True)` needs outputs "
+                    "whose number of classes is known before a run. "
+                    f"Received: {sizes} classes"
+                )
+            width = sum(sizes)
             self.network[0].build((None, width))
             self.network[1].build((None, self.units))
 

@@ -73,6 +73,7 @@ HOSTILE = {
     "features without fields": entry("features", ["feat"]),
     "no features": entry("features", None),
     "top_k": entry("top_k", "all"),
+    "steps": entry("steps", -1),
     "an unknown source": entry("in_memory", None),
     "examples elsewhere": entry("in_memory", True),
     "a structure without labels": entry("examples", {"tuple": ["array"] * 3}),

@@ -105,15 +105,3 @@ def test_another_augmentation_is_refused(tmp_path):
         )
     with pytest.raises(ValueError, match="`augment` must be the function"):
         keras_dts.TeacherCache(tmp_path, (X, Y))
-
-
-@pytest.mark.filterwarnings("ignore:__array__")
-def test_a_student_that_augments_warns(tmp_path):
-    inputs = keras.Input((8,))
-    x = layers.Reshape((2, 4, 1))(inputs)
-    x = layers.Flatten()(layers.RandomFlip("horizontal")(x))
-    student = keras.Model(inputs, layers.Dense(12)(x))
-    distiller = distil(student=student)
-    cache = cached(distiller.teacher, (X, Y), tmp_path)
-    with pytest.warns(UserWarning, match="augments its inputs by RandomFlip"):
-        fit(distiller, cache, epochs=1)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from helpers import copies, crossentropy, randomize
-from keras import layers
+from keras import layers, ops
 from keras_hub import models
 from texts import SENTENCES, gemma2, gemma3, gpt2
 
@@ -477,6 +477,36 @@ def test_the_size_is_saved():
 # What cannot be cut.
 
 
+def token_losses(y, outputs):
+    return keras.losses.sparse_categorical_crossentropy(
+        y, outputs, from_logits=True
+    )
+
+
+def masked_mean(y, outputs):
+    """The mean over the tokens that are not 0, as translators have it."""
+    named = ops.cast(ops.not_equal(y, 0), "float32")
+    return ops.sum(token_losses(y, outputs) * named) / ops.sum(named)
+
+
+def by_count(y, outputs):
+    """One value for each token, of which each knows how many there are."""
+    values = token_losses(y, outputs)
+    return values / ops.cast(ops.size(values), "float32")
+
+
+@pytest.mark.parametrize("loss", [masked_mean, by_count])
+def test_auto_runs_losses_on_labels_whole_that_need_it(monkeypatch, loss):
+    for name, value in (("FEWEST_CLASSES", 1), ("PAYS", 1), ("CHUNK", 1)):
+        monkeypatch.setattr(plans, name, value)
+    y = np.where(PADDING > 0, Y, 0)  # one text is all padding
+    logs, *_ = step("auto", y=y, loss=loss)
+    outputs = writer(seed=2)(X)
+    assert logs["student_loss"][0] == pytest.approx(
+        float(np.mean(ops.convert_to_numpy(loss(y, outputs)))), rel=1e-5
+    )
+
+
 @pytest.mark.parametrize("size", [0, -3, 2.5, "small", True])
 def test_sizes_that_are_none(size):
     with pytest.raises(ValueError, match=r"`chunk_size` must be.*Received"):
@@ -555,6 +585,14 @@ CANNOT = {
         lambda: Distiller(writer(), writer(), chunk_size=4).compile(
             "sgd", crossentropy(reduction=None)
         ),
+    ),
+    "a loss of one number": (
+        "the loss on labels masked_mean, which gives no value for each",
+        lambda: step(4, loss=masked_mean),
+    ),
+    "a loss that other tokens change": (
+        "the loss on labels by_count, which gives no value for each",
+        lambda: step(4, loss=by_count),
     ),
     "letters": (
         "a loss whose labels are no classes of tokens",

@@ -11,7 +11,7 @@ from keras_dts.distiller.model_pair import ModelPair
 from keras_dts.distiller.terms import Terms
 from keras_dts.losses import KD
 from keras_dts.temperatures import CurriculumTemperature, to_policy
-from keras_dts.types import TokenizedInputs
+from keras_dts.types import PreprocessedInputs
 
 X, _ = blobs(examples=4)
 
@@ -71,7 +71,7 @@ def test_without_functions_both_get_the_batch():
 
 def test_tokenized_inputs_are_those_of_each_model():
     pair, _ = pair_of(mlp(16), mlp(), inputs=(len, len))
-    x = TokenizedInputs("of the student", "of the teacher", ())
+    x = PreprocessedInputs("of the student", "of the teacher", ())
     assert pair.teacher_input(x) == "of the teacher"
     assert pair.student_input(x) == "of the student"
 

@@ -106,3 +106,18 @@ def test_what_the_dtypes_of_half_precision_round():
     assert kept(2e-8, "float16") == 0.0 < kept(6e-8, "float16")
     assert kept(0.9997, "float16") < 1.0 == kept(0.9998, "float16")
     assert kept(0.9979, "bfloat16") < 1.0 == kept(0.9985, "bfloat16")
+
+
+def augmenting():
+    inputs = keras.Input((8,))
+    x = layers.Reshape((2, 4, 1))(inputs)
+    flip = keras.Sequential([layers.RandomFlip(), layers.RandomContrast(0.5)])
+    return keras.Model(inputs, layers.Dense(3)(layers.Flatten()(flip(x))))
+
+
+def test_a_student_that_augments_its_inputs(recwarn):
+    Distiller(augmenting(), mlp())  # runs for inference
+    assert said(recwarn) == []
+    message = "augments its inputs by RandomFlip, RandomContrast, and learns"
+    with pytest.warns(UserWarning, match=message):
+        Distiller(mlp(), augmenting())

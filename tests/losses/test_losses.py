@@ -110,9 +110,7 @@ def test_dkd_takes_the_largest_class_of_soft_labels():
 
 def test_dkd_needs_labels():
     teacher, student = pair()
-    with pytest.raises(
-        ValueError, match=r"`DKD` needs labels.*Received: no labels"
-    ):
+    with pytest.raises(ValueError, match=r"`DKD` needs labels.*labels=None"):
         DKD().compute_loss(teacher, student)
     distiller = Distiller(mlp(16, seed=1), mlp(seed=2), DKD())
     distiller.compile("sgd", loss=None)

@@ -9,8 +9,8 @@ from keras import ops
 
 from keras_dts.distiller.terms.base import Term, TermInputs, mean_or_scalar
 from keras_dts.features import Projector
+from keras_dts.hub import padding_of
 from keras_dts.logits import EntryWeights, broadcast_weights
-from keras_dts.text import padding_of
 from keras_dts.types import ModelOutputs, TeacherOutputs, Tensor
 from keras_dts.utils import (
     is_keras_loss,

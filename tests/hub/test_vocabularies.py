@@ -8,7 +8,7 @@ from text_runs import distil, tokens
 from texts import SENTENCES, gpt2, gpt2_tokenizer
 
 import keras_dts
-from keras_dts import losses, text
+from keras_dts import hub, losses
 
 
 @pytest.mark.parametrize("padded", ["teacher", "student"])
@@ -89,7 +89,7 @@ def test_spans_are_aligned_from_their_beginnings():
     outputs = np.arange(2 * 5 * 1).reshape(2, 5, 1).astype("float32")
     theirs = np.array([[0, 0, 1, 1, 0], [1, 1, 1, 1, 1]])
     ours = np.array([[0, 1, 1, 1], [0, 0, 1, 1]], bool)
-    moved_outputs, both = text.align_spans(outputs, theirs, ours)
+    moved_outputs, both = hub.align_spans(outputs, theirs, ours)
     both = ops.convert_to_numpy(both)
     np.testing.assert_array_equal(both, [[0, 1, 1, 0], [0, 0, 1, 1]])
     there = ops.convert_to_numpy(moved_outputs)[both > 0][:, 0]

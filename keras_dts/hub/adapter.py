@@ -1,7 +1,7 @@
-"""Takes raw strings in `fit` and related methods.
+"""Takes raw inputs of KerasHub's tasks in `fit` and related methods.
 
-Tasks of KerasHub tokenize raw strings in their own `fit`. A model that wraps
-such tasks has to do it for them, before Keras's methods see the data.
+Tasks of KerasHub preprocess strings and images in their own `fit`. A model that
+wraps such tasks has to do it for them, before Keras's methods see the data.
 """
 
 from __future__ import annotations
@@ -13,30 +13,33 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dts.text.dataset import (
+from keras_dts.hub.dataset import (
     holds_raw_strings,
-    is_dataset,
-    raw_batches,
-    strict_batches,
+    is_in_memory,
+    preprocessed_dataset,
+    raw_dataset,
     take_data,
     tensorflow,
-    tokenized_dataset,
 )
-from keras_dts.text.preprocessing import TextPreprocessor, pair_preprocessor
-from keras_dts.text.strings import (
+from keras_dts.hub.preprocessing import (
+    TaskPreprocessor,
+    pair_preprocessor,
+    student_preprocessor,
+)
+from keras_dts.hub.strings import (
     array_leaves,
     as_array,
     as_arrays,
     map_array_leaves,
 )
-from keras_dts.text.tasks import preprocessor_of
+from keras_dts.hub.tasks import preprocesses_numbers, preprocessor_of
 from keras_dts.types import CachedBatch
 
 _NAMES = ("x", "y", "sample_weight")
 
 
-class RawTextAdapter:
-    """Turns raw strings into tokens for a teacher and a student.
+class RawInputAdapter:
+    """Turns raw inputs into what a teacher and a student take.
 
     A `keras_dts.utils.DataAdapter`.
 
@@ -56,48 +59,51 @@ class RawTextAdapter:
         teacher_inputs: Callable[[Any], Any] | None,
         student_inputs: Callable[[Any], Any] | None,
     ) -> None:
-        self._teacher = TextPreprocessor("teacher", teacher, teacher_inputs)
-        self._student = TextPreprocessor("student", student, student_inputs)
+        self._teacher = TaskPreprocessor("teacher", teacher, teacher_inputs)
+        self._student = TaskPreprocessor("student", student, student_inputs)
         # By whether the teacher runs too: the keys of the preprocessors, and
         # the traced function.
         self._traced: dict[bool, tuple[Any, Callable[..., Any]]] = {}
 
     def takes(self, x: Any) -> bool:
-        """Returns whether inputs are strings, or an empty list for a task."""
-        empty = isinstance(x, (list, np.ndarray)) and len(x) == 0
+        """Returns whether a task has to preprocess inputs.
+
+        It has to if they are strings, or an empty list, or if it preprocesses
+        numbers, too.
+        """
         models = (self._teacher.model, self._student.model)
+        if x is None or any(preprocesses_numbers(model) for model in models):
+            return x is not None
         tasks = any(preprocessor_of(model) is not None for model in models)
-        return holds_raw_strings(x) or (empty and tasks)
+        return holds_raw_strings(x) or (_is_empty(x) and tasks)
 
     def adapt(
         self, options: dict[str, Any], *, teacher: bool, training: bool = False
     ) -> None:
-        """Replaces raw strings by a `tf.data.Dataset` of tokenized batches.
+        """Replaces raw inputs by a `tf.data.Dataset` of preprocessed batches.
 
         Args:
             options: The arguments of `fit`, `evaluate` or `predict` by name.
             teacher: Whether the teacher runs on the data.
             training: Whether these are the arguments of `fit`, which shuffles
-                strings in memory and may split off a part for validation.
+                inputs in memory and may split off a part for validation.
 
         Raises:
-            ValueError: If a model takes no raw strings, or the strings are
+            ValueError: If a model takes no raw strings, or the inputs are
                 invalid.
         """
         if training and options.get("validation_split"):
             _split_off_validation(options)
+        self._check(options["x"], teacher=teacher)
         shuffle = training and options.get("shuffle", True)
         preprocess = self._traced_preprocessor(teacher=teacher)
-        if is_dataset(options["x"]):
-            raw = strict_batches(options["x"])
-        else:
-            raw = raw_batches(*take_data(options), shuffle=shuffle)
-        options["x"] = tokenized_dataset(raw, preprocess)
+        raw = raw_dataset(options, shuffle=shuffle)
+        options["x"] = preprocessed_dataset(raw, preprocess)
         if shuffle:
             options["shuffle"] = False
 
     def adapt_batch(self, options: dict[str, Any], *, teacher: bool) -> None:
-        """Replaces raw strings by the tensors of one tokenized batch.
+        """Replaces raw inputs by the tensors of one preprocessed batch.
 
         Args:
             options: The arguments of `train_on_batch`, `test_on_batch` or
@@ -105,19 +111,27 @@ class RawTextAdapter:
             teacher: Whether the teacher runs on the batch.
 
         Raises:
-            ValueError: If a model takes no raw strings, or the strings are
+            ValueError: If a model takes no raw strings, or the inputs are
                 invalid.
         """
+        self._check(options["x"], teacher=teacher)
         preprocess = self._preprocessor(teacher=teacher)
         x, y, sample_weight, _ = take_data(options)
         x, *others = as_arrays(x, y, sample_weight)
-        x = map_array_leaves(lambda leaf: leaf.tolist(), x)
+        x = map_array_leaves(_as_list_of_strings, x)
         batch = keras.utils.unpack_x_y_sample_weight(preprocess(x, *others))
         for name, value in zip(_NAMES, batch, strict=True):
             if value is not None:
                 options[name] = keras.tree.map_structure(
                     ops.convert_to_tensor, value
                 )
+
+    def _check(self, x: Any, *, teacher: bool) -> None:
+        """Checks that the models that run take raw strings, if `x` has some."""
+        if holds_raw_strings(x) or _is_empty(x):
+            if teacher:
+                self._teacher.check_strings()
+            self._student.check_strings()
 
     def _preprocessor(self, *, teacher: bool) -> Callable[..., Any]:
         """Returns a function from a raw batch to one that the models take.
@@ -128,8 +142,7 @@ class RawTextAdapter:
         if teacher:
             preprocess = pair_preprocessor(self._teacher, self._student)
         else:
-            self._student.check()
-            preprocess = self._preprocess_for_student
+            preprocess = student_preprocessor(self._student)
 
         def preprocess_inputs(x: Any, *others: Any) -> Any:
             if not isinstance(x, CachedBatch):
@@ -141,11 +154,6 @@ class RawTextAdapter:
             )
 
         return preprocess_inputs
-
-    def _preprocess_for_student(self, *batch: Any) -> Any:
-        return keras.utils.pack_x_y_sample_weight(
-            *self._student.preprocess(*batch)
-        )
 
     def _traced_preprocessor(self, *, teacher: bool) -> Callable[..., Any]:
         """Returns the preprocessor as a `tf.function`.
@@ -170,10 +178,19 @@ class RawTextAdapter:
         return traced
 
 
+def _is_empty(x: Any) -> bool:
+    return isinstance(x, (list, np.ndarray)) and len(x) == 0
+
+
+def _as_list_of_strings(array: Any) -> Any:
+    """Returns strings as a list, which KerasHub reads; numbers as they are."""
+    return array.tolist() if array.dtype.kind == "O" else array
+
+
 def _split_off_validation(options: dict[str, Any]) -> None:
     """Makes the last examples `validation_data`, as Keras does of arrays."""
     share = options.pop("validation_split")
-    if is_dataset(options["x"]):
+    if not is_in_memory(options["x"]):
         raise ValueError(
             "`validation_split` must be 0 if `x` is a data set; use "
             f"`validation_data`. Received: validation_split={share}"

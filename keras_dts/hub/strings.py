@@ -1,4 +1,4 @@
-"""Strings in memory: recognised, checked, and converted to arrays."""
+"""Strings and numbers in memory: recognised, checked, made arrays."""
 
 from __future__ import annotations
 
@@ -44,12 +44,16 @@ def map_array_leaves(function: Callable[[Any], Any], data: Any) -> Any:
     if isinstance(data, dict):
         return {k: map_array_leaves(function, v) for k, v in data.items()}
     if isinstance(data, tuple):
-        return tuple(map_array_leaves(function, value) for value in data)
+        values = [map_array_leaves(function, value) for value in data]
+        is_named = hasattr(data, "_fields")
+        return type(data)(*values) if is_named else tuple(values)
     return data if data is None else function(data)
 
 
 def as_array(values: Any) -> Any:
     """Returns values as a NumPy array, strings with dtype `object`.
+
+    float64 becomes Keras's `floatx`, as in Keras's own `fit`.
 
     Raises:
         ValueError: If `values` is a single string.
@@ -63,7 +67,9 @@ def as_array(values: Any) -> Any:
         if hasattr(values, "numpy"):  # strings of TensorFlow
             values = values.numpy()
         return np.asarray(values, dtype=object)
-    return ops.convert_to_numpy(values)
+    array = ops.convert_to_numpy(values)
+    is_double = array.dtype == np.float64
+    return array.astype(keras.config.floatx()) if is_double else array
 
 
 def as_arrays(x: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:

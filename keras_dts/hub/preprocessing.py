@@ -1,4 +1,4 @@
-"""Turns raw strings into what a teacher and a student take."""
+"""Turns raw inputs into what a teacher and a student take."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_dts.text.tasks import is_masked, preprocessor_of, same_tokens
-from keras_dts.types import TokenizedInputs
+from keras_dts.hub.strings import holds_strings
+from keras_dts.hub.tasks import (
+    is_masked,
+    preprocesses_numbers,
+    preprocessor_of,
+    same_tokens,
+)
+from keras_dts.types import PreprocessedInputs
 
 
-class TextPreprocessor(NamedTuple):
-    """Preprocesses batches of raw strings for one model.
+class TaskPreprocessor(NamedTuple):
+    """Preprocesses batches of raw inputs for one model, as the model does.
 
     Attributes:
         role: `"teacher"` or `"student"`, for error messages.
@@ -29,7 +35,15 @@ class TextPreprocessor(NamedTuple):
     model: keras.Model
     inputs: Callable[[Any], Any] | None
 
-    def check(self) -> None:
+    def reads(self, x: Any) -> bool:
+        """Returns whether `preprocess` has to make the model's input.
+
+        Args:
+            x: The inputs of a batch.
+        """
+        return preprocesses_numbers(self.model) or holds_strings(x)
+
+    def check_strings(self) -> None:
         """Checks that the model takes raw strings.
 
         Raises:
@@ -57,7 +71,7 @@ class TextPreprocessor(NamedTuple):
                 of the preprocessor, if it makes any, are multiplied by these.
         """
         x = x if self.inputs is None else self.inputs(x)
-        if self._takes_strings:
+        if self._takes_strings or not self.reads(x):
             return x, y, sample_weight
         batch = self.model.preprocess_samples(
             x, y=y, sample_weight=sample_weight
@@ -71,12 +85,14 @@ class TextPreprocessor(NamedTuple):
         """Returns a value that changes when the preprocessing may change.
 
         Returns:
-            A value that stays equal as long as every text is preprocessed to
+            A value that stays equal as long as every input is preprocessed to
             the same result. `None` if this cannot be known: with `inputs`, and
             for classes that are not part of KerasHub.
         """
         preprocessor = preprocessor_of(self.model)
-        parts = (preprocessor, getattr(preprocessor, "tokenizer", None))
+        names = ("tokenizer", "image_converter")
+        parts = [getattr(preprocessor, name, None) for name in names]
+        parts = [preprocessor, *(part for part in parts if part is not None)]
         if self.inputs is not None or not all(
             type(part).__module__.startswith("keras_hub.") for part in parts
         ):
@@ -91,13 +107,13 @@ class TextPreprocessor(NamedTuple):
 
 
 def pair_preprocessor(
-    teacher: TextPreprocessor, student: TextPreprocessor
+    teacher: TaskPreprocessor, student: TaskPreprocessor
 ) -> Callable[..., Any]:
     """Returns a function that preprocesses a raw batch for both models.
 
-    If both preprocessors are equal, each text is tokenized once. Otherwise the
-    inputs of the batch become `TokenizedInputs`. Labels and weights are those
-    of the student's preprocessor.
+    If both preprocessors are equal, each input is preprocessed once. Otherwise
+    the inputs of the batch become `PreprocessedInputs`. Labels and weights are
+    those of the student's preprocessor.
 
     Args:
         teacher: The preprocessor of the teacher.
@@ -108,13 +124,11 @@ def pair_preprocessor(
         Keras takes it.
 
     Raises:
-        ValueError: If a model takes no raw strings, or the sequences of two
-            language models cannot be compared position by position.
+        ValueError: If the sequences of two language models cannot be compared
+            position by position.
     """
-    teacher.check()
-    student.check()
     _check_positions(teacher.model, student.model)
-    once = teacher.inputs is student.inputs and _preprocess_alike(
+    once = teacher.inputs is student.inputs is None and _preprocess_alike(
         teacher.model, student.model
     )
     if not once and any(is_masked(p.model) for p in (teacher, student)):
@@ -132,7 +146,26 @@ def pair_preprocessor(
         if not once:
             theirs, _, counts = teacher.preprocess(x, y, sample_weight)
             spans = (counts, weights) if tokens_differ else ()
-            inputs = TokenizedInputs(inputs, theirs, spans)
+            inputs = PreprocessedInputs(inputs, theirs, spans)
+        return keras.utils.pack_x_y_sample_weight(inputs, labels, weights)
+
+    return preprocess
+
+
+def student_preprocessor(student: TaskPreprocessor) -> Callable[..., Any]:
+    """Returns a function that preprocesses a raw batch for the student.
+
+    Args:
+        student: The preprocessor of the student.
+
+    Returns:
+        As of `pair_preprocessor`.
+    """
+
+    def preprocess(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        inputs, labels, weights = student.preprocess(x, y, sample_weight)
+        if student.inputs is not None:
+            inputs = PreprocessedInputs(inputs, (), ())
         return keras.utils.pack_x_y_sample_weight(inputs, labels, weights)
 
     return preprocess
@@ -175,7 +208,7 @@ def _check_positions(teacher: keras.Model, student: keras.Model) -> None:
 
 
 def _preprocess_alike(teacher: keras.Model, student: keras.Model) -> bool:
-    """Returns whether two tasks preprocess every text to the same result."""
+    """Returns whether two tasks preprocess every input to the same result."""
     theirs, ours = preprocessor_of(teacher), preprocessor_of(student)
     if theirs is ours:
         return True

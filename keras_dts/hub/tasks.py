@@ -32,6 +32,17 @@ def preprocessor_of(model: keras.Model) -> Any:
     return model.preprocessor if is_task(model) else None
 
 
+def preprocesses_numbers(model: keras.Model) -> bool:
+    """Returns whether a task preprocesses inputs that are no strings.
+
+    Image tasks do, in each of their methods. Tasks with a tokenizer take
+    numbers for tokens, which are ready.
+    """
+    preprocessor = preprocessor_of(model)
+    tokenizer = getattr(preprocessor, "tokenizer", None)
+    return preprocessor is not None and tokenizer is None
+
+
 def same_tokens(teacher: keras.Model, student: keras.Model) -> bool | None:
     """Returns whether class indices mean the same tokens in both models.
 

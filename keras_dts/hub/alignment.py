@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.types import Tensor, TokenizedInputs
+from keras_dts.types import PreprocessedInputs, Tensor
 
 
 def align_spans(
@@ -58,14 +58,14 @@ def padding_of(inputs: Any) -> Tensor | None:
     """Returns the padding mask of a batch, or `None` if it has none.
 
     Args:
-        inputs: The inputs of a batch, or `TokenizedInputs`.
+        inputs: The inputs of a batch, or `PreprocessedInputs`.
 
     Returns:
         0 where a position is padding for one of the models, else 1, float32,
         shape `(batch, length)`. If the models' sequences differ in length,
         the student's mask.
     """
-    read = inputs[:2] if isinstance(inputs, TokenizedInputs) else (inputs,)
+    read = inputs[:2] if isinstance(inputs, PreprocessedInputs) else (inputs,)
     masks = [
         ops.cast(one["padding_mask"], "float32")
         for one in read

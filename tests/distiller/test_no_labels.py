@@ -1,0 +1,68 @@
+"""What trainings and evaluations without labels log."""
+
+import keras
+import numpy as np
+from helpers import blobs, crossentropy, mlp
+
+import keras_dts
+
+X, LABELS = blobs(32)
+COMPARED = {"teacher_kl"}
+
+
+def distiller(loss=None, metric=None, rate=0.0):
+    model = keras_dts.Distiller(
+        mlp(9, seed=1), mlp(), student_loss_weight=0.0, temperature=3.0
+    )
+    model.compile(
+        keras.optimizers.SGD(rate),
+        loss,
+        metrics=["accuracy"] if loss else None,
+        distillation_metrics=[metric] if metric else None,
+    )
+    return model
+
+
+def kl():
+    return keras_dts.metrics.TeacherKL(temperature=3.0)
+
+
+def test_an_evaluation_logs_what_it_computes():
+    model = distiller(crossentropy(), kl())
+    with_labels = {"loss", "student_loss", "accuracy", *COMPARED}
+    for data, names in (((X, LABELS), with_labels), ((X,), COMPARED)):
+        logs = model.evaluate(*data, verbose=0, return_dict=True)
+        assert set(logs) == names
+        assert set(model.test_on_batch(*data, return_dict=True)) == names
+
+
+def test_labels_without_a_loss_on_them_are_no_loss_of_0():
+    logs = distiller(None, kl()).evaluate(
+        X, LABELS, verbose=0, return_dict=True
+    )
+    assert set(logs) == COMPARED
+
+
+def test_a_metric_of_labels_is_not_logged_where_there_are_none():
+    model = distiller(crossentropy())
+    model.fit(X, LABELS, verbose=0)
+    assert "accuracy" not in model.fit(X, verbose=0).history
+
+
+def test_the_metric_is_the_loss_of_a_training_step():
+    model = distiller(None, kl())
+    logs = model.fit(X, validation_data=(X,), batch_size=32, verbose=0).history
+    assert not {"val_loss", "val_student_loss"} & set(logs)
+    np.testing.assert_allclose(
+        logs["val_teacher_kl"], logs["distillation_loss"], rtol=1e-5
+    )
+
+
+def test_a_training_stops_where_the_student_follows_no_better():
+    model = distiller(None, kl(), rate=0.1)
+    stop = keras.callbacks.EarlyStopping("val_teacher_kl", mode="min")
+    logs = model.fit(
+        X, validation_data=X, epochs=3, verbose=0, callbacks=[stop]
+    ).history["val_teacher_kl"]
+    assert len(logs) == 3
+    assert logs == sorted(logs, reverse=True)
