@@ -78,4 +78,4 @@ def known_labels(y: Any) -> Any:
 
 
 def _is_nothing(labels: Any) -> bool:
-    return static_shape(labels)[1:] == (0,)
+    return labels is not None and static_shape(labels)[1:] == (0,)

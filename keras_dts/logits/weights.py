@@ -129,6 +129,12 @@ def check_sample_weight(sample_weight: Tensor, wanted: Any) -> None:
     Raises:
         ValueError: If it does not.
     """
+    dtype = keras.backend.standardize_dtype(sample_weight.dtype)
+    if dtype.startswith("complex"):
+        raise ValueError(
+            "`sample_weight` must hold real numbers. Received: "
+            f"sample_weight.dtype={dtype}"
+        )
     shape, wanted = static_shape(sample_weight), tuple(wanted)
     given = shape[:-1] if shape[len(wanted) :] == (1,) else shape
     fits = given and (len(given) == 1 or len(given) == len(wanted))

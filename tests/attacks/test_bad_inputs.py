@@ -52,17 +52,6 @@ OPEN = {
     # epoch of no steps.
     "x: empty",
     "batch_size=-1",
-    # Labels are cast before they are checked, and soft ones are not checked.
-    "y: 2**32",
-    "y: 2**32 + 1",
-    "y: 0.5",
-    "y: 2.9",
-    "y: -0.5",
-    "y: NaN",  # of which JAX makes class 0
-    "y: complex",
-    "soft y: negative",
-    # Weights are not checked, but for what is not finite.
-    "sample_weight: complex",
 }
 
 # The last student, if its weights were finite.

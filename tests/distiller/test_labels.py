@@ -8,6 +8,7 @@ from keras import layers, ops
 from scipy.special import log_softmax, rel_entr, softmax
 
 from keras_dts import Distiller
+from keras_dts.distiller.given_labels import known_labels
 from keras_dts.losses import DKD, KD
 from keras_dts.metrics import TeacherAgreement
 
@@ -322,3 +323,10 @@ def test_the_message_says_how_many_classes_each_output_has():
     message = r"3 of output 'z', 3 of output 'a'.*`ignore_class`"
     with pytest.raises(ValueError, match=message):
         logs_of(pair, y, {"z": sparse(), "a": sparse()})
+
+
+def test_an_output_without_labels_beside_one_with_some():
+    assert known_labels(None) is None
+    assert known_labels([np.zeros((4, 0)), np.zeros((4, 0))]) is None
+    some = [None, CLASSES]
+    assert known_labels(some) is some

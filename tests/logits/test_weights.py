@@ -126,3 +126,9 @@ def test_tokens_of_weight_0_are_masked(with_mask):
     counts = np.logical_and(WEIGHTS != 0, MASK if with_mask else True)
     same(EntryWeights()(found), counts.astype("float32"))
     same(EntryWeights()(outputs), MASK.astype("float32") ** with_mask)
+
+
+def test_weights_that_are_no_real_numbers():
+    message = r"^`sample_weight` must hold real .*sample_weight.dtype=complex64"
+    with pytest.raises(ValueError, match=message):
+        check_sample_weight(np.ones(2, "complex64"), (2,))
