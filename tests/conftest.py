@@ -114,6 +114,19 @@ def pytest_collection_modifyitems(config, items):
     items[:] = mine
 
 
+def forget_graphs():
+    """Lets go of the graphs of a test on TensorFlow.
+
+    Its list of gradients holds them for as long as the process lives; the
+    memory of a test runner would not suffice.
+    """
+    from tensorflow.python.framework import ops
+
+    gradients = ops.gradient_registry._registry
+    for name in [n for n in gradients if n.startswith("CustomGradient-")]:
+        del gradients[name]
+
+
 @pytest.fixture(autouse=True)
 def _clean_state():
     """Gives each test the same seed, and clears what the last one left."""
@@ -123,3 +136,5 @@ def _clean_state():
     keras.utils.set_random_seed(1234)
     yield
     keras.config.set_dtype_policy("float32")
+    if keras.config.backend() == "tensorflow":
+        forget_graphs()

@@ -36,14 +36,14 @@ def with_optional_update(
             bool scalar.
 
     Returns:
-        The step; or `None` where there is none: on another backend, and where
-        TensorFlow's replicas add their gradients up, which no branch may do.
+        The step; or `None` where there is none: on another backend, and under
+        a strategy of TensorFlow's, whose replicas no branch may bring together.
     """
     if keras.config.backend() != "tensorflow" or not model.trainable_weights:
         return None
     from keras_dts.backend import tensorflow
 
-    if tensorflow.tf.distribute.get_strategy().num_replicas_in_sync > 1:
+    if tensorflow.tf.distribute.has_strategy():
         return None
     return lambda data: tensorflow.training_step(model, data, is_broken)
 
