@@ -89,7 +89,7 @@ def faults_of_data(x: Any, sample_weight: Any) -> Faults:
     """
     given = {"inputs": x, "weights": sample_weight}
     return {
-        cause: fast.any_(fast.stack(flags))
+        cause: flags[0] if len(flags) == 1 else fast.any_(fast.stack(flags))
         for cause, data in given.items()
         if (flags := list(_not_finite(data)))
     }

@@ -59,9 +59,9 @@ class UndoableStep:
         return self._put_back(step, *args)
 
     def _stop_or_go_on(self, step: Callable[..., Any], data: Any) -> Any:
-        """Runs a step that stops itself before the optimizer moves."""
+        """Runs a step that stops before the optimizer and metrics move."""
         if self._kept is None:
-            self._kept = self._moved_by_a_step(and_by_the_optimizer=False)
+            self._kept = self._moved_by_a_step(after_the_loss=[])
         copies = Copies(self._kept)
         try:
             return step(data)
@@ -79,9 +79,9 @@ class UndoableStep:
 
         optional = with_optional_update(self._distiller, is_broken)
         if self._kept is None or not runs_eagerly():
-            self._kept = self._moved_by_a_step(
-                and_by_the_optimizer=optional is None
-            )
+            trained, _, slots, metrics = self._groups()
+            moved = [*trained, *slots] if optional is None else []
+            self._kept = self._moved_by_a_step(after_the_loss=moved + metrics)
         copies = Copies(self._kept)
         logs = (optional or step)(data)
         copies.put_back(is_broken())
@@ -133,11 +133,12 @@ class UndoableStep:
             *(v for v in of_teacher if id(v) not in of_student),
         ]
 
-    def _moved_by_a_step(self, *, and_by_the_optimizer: bool) -> list[Any]:
-        """Returns what must be copied before a step."""
+    def _moved_by_a_step(self, after_the_loss: list[Any]) -> list[Any]:
+        """Returns what must be copied before a step.
+
+        Args:
+            after_the_loss: Those that move after the loss is computed.
+        """
         stays = {id(v) for v in self._untouched()}
-        trained, others, slots, metrics = self._groups()
-        moved = [*others, *metrics]
-        if and_by_the_optimizer:
-            moved += [*trained, *slots]
+        moved = [*self._distiller.non_trainable_variables, *after_the_loss]
         return [v for v in moved if id(v) not in stays]
