@@ -107,6 +107,7 @@ def only_if(
 def careful(
     function: Callable[[], list[Tensor]],
     careless: Callable[[], list[Tensor]],
+    given: Tensor,
 ) -> list[Tensor]:
     """Computes something with care for what is rare, without a gradient.
 
@@ -117,14 +118,16 @@ def careful(
         function: Computes it with care.
         careless: Computes it without. Its last tensor shows whether that was
             right.
+        given: One of the tensors that it is computed from.
     """
-    if keras.config.backend() == "jax":
+    eager = runs_eagerly()
+    if keras.config.backend() == "jax" or (eager and not on_cpu(given)):
         return function()
     found = careless()
     good = fast.isfinite(fast.sum_(found[-1]))
-    if not runs_eagerly():
-        return list(ops.cond(good, lambda: found, function))
-    return function() if answer(good) is not True else found
+    if eager:
+        return found if good else function()
+    return list(ops.cond(good, lambda: found, function))
 
 
 def zero_unless(flags: Tensor, values: Tensor) -> Tensor:

@@ -16,7 +16,12 @@ from keras_dts.cache.records import checksum
 from keras_dts.cache.sources import ArraySource
 from keras_dts.cache.structure import Array, leaves
 from keras_dts.cache.views import Views
-from keras_dts.utils import check_choice, check_count, fingerprint
+from keras_dts.utils import (
+    check_choice,
+    check_count,
+    check_function,
+    fingerprint,
+)
 
 # Blocks of a cache that are compared with the data when it is opened.
 SAMPLED_BLOCKS = 64
@@ -67,13 +72,8 @@ def check_arguments(
             "`seed` must be a whole number of at least 0. Received: "
             f"seed={seed!r}"
         )
-    named = {"augment": augment, "teacher_inputs": teacher_inputs}
-    for name, value in named.items():
-        if value is not None and not callable(value):
-            raise ValueError(
-                f"`{name}` must be `None` or a function. Received: "
-                f"{name}={value!r}"
-            )
+    check_function("augment", augment)
+    check_function("teacher_inputs", teacher_inputs)
     if views > 1 and augment is None:
         raise ValueError(
             "`augment` must be a function if there are several views. "

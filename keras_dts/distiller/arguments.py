@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_dts.losses import KD
-from keras_dts.utils import Schedule, check_weight
+from keras_dts.utils import Schedule, check_function, check_weight
 
 # How the names of Keras's layers with random augmentations begin.
 _AUGMENTATIONS = ("Random", "RandAugment", "MixUp", "CutMix", "AugMix")
@@ -33,13 +33,8 @@ def check_models(
             "`teacher` and `student` must be two models: what a model learns "
             f"from itself is nothing. Received: {teacher.name!r} as both"
         )
-    named = {"teacher_inputs": teacher_inputs, "student_inputs": student_inputs}
-    for name, function in named.items():
-        if function is not None and not callable(function):
-            raise ValueError(
-                f"`{name}` must be `None` or a function. Received: "
-                f"{name}={function!r}"
-            )
+    check_function("teacher_inputs", teacher_inputs)
+    check_function("student_inputs", student_inputs)
     theirs, ours = (
         list(getattr(model, "class_names", None) or [])
         for model in (teacher, student)

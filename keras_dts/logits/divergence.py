@@ -104,6 +104,7 @@ def _kl_and_gradient(
     ratio, difference, value = careful(
         lambda: parts(log_ratio(p.log_probs, q.log_probs)),
         lambda: parts(p.log_probs - q.log_probs),
+        q_logits,
     )
     # What the gradient does not need shall not wait for it in memory.
     kept = (probs, ratio, value) if needs_gradient(p_logits) else None

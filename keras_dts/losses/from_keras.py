@@ -29,11 +29,11 @@ class SoftCrossEntropy(Divergence):
     ) -> Tensor:
         """Computes the cross entropy, in nats, shape `(batch, ...)`."""
         del labels
-        return _cross_entropy(teacher, student)
+        return -ops.sum(teacher.probs * student.log_probs, axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
-class SoftBinaryCrossEntropy(Divergence):
+class SoftBinaryCrossEntropy(SoftCrossEntropy):
     """`SoftCrossEntropy` of each choice between false and true."""
 
     def compare(
@@ -47,7 +47,6 @@ class SoftBinaryCrossEntropy(Divergence):
         Raises:
             ValueError: If there are more than two classes.
         """
-        del labels
         classes = student.log_probs.shape[-1]
         if classes != 2:
             raise ValueError(
@@ -56,11 +55,7 @@ class SoftBinaryCrossEntropy(Divergence):
                 "for which `compile` gets a binary cross entropy. Received: "
                 f"an output of {classes} classes, of which one is true"
             )
-        return _cross_entropy(teacher, student)
-
-
-def _cross_entropy(teacher: Distribution, student: Distribution) -> Tensor:
-    return -ops.sum(teacher.probs * student.log_probs, axis=-1)
+        return super().compare(teacher, student, labels)
 
 
 class KerasLossOnLogits(BatchLoss):

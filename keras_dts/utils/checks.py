@@ -84,6 +84,14 @@ def check_count(name: str, value: Any) -> None:
         )
 
 
+def check_function(name: str, value: Any) -> None:
+    """Raises a `ValueError` unless `value` is a function, or `None`."""
+    if value is not None and not callable(value):
+        raise ValueError(
+            f"`{name}` must be `None` or a function. Received: {name}={value!r}"
+        )
+
+
 def check_choice(name: str, value: Any, choices: list[Any]) -> None:
     """Raises a `ValueError` unless `value` is one of the choices."""
     if not any(value is c or value == c for c in choices):
