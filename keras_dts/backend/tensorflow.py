@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -150,6 +151,34 @@ def training_step(
     Returns:
         The logs.
     """
+    with tf.variable_creator_scope(_made_outside):
+        return _training_step(model, data, is_broken)
+
+
+def _made_outside(
+    _: Callable[..., Any], initial_value: Any, **arguments: Any
+) -> Any:
+    """Makes a variable of which no graph that is being traced knows.
+
+    TensorFlow traces a function that makes variables, as optimizers and
+    metrics do, a second time. What another thread makes is not counted.
+    """
+    with tf.init_scope():
+        if callable(initial_value):
+            initial_value = initial_value()
+        value = tf.convert_to_tensor(initial_value, arguments.get("dtype"))
+
+    def make() -> Any:
+        with tf.device(value.device):
+            return tf.Variable(value, **arguments)
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(make).result()
+
+
+def _training_step(
+    model: Any, data: Any, is_broken: Callable[[], Tensor]
+) -> dict[str, Any]:
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     optimizer, weights = model.optimizer, model.trainable_weights
     if not optimizer.built:  # a branch can make no variables
