@@ -23,6 +23,7 @@ from keras_dts.distiller.compose import compose
 from keras_dts.distiller.epochs import add_callbacks
 from keras_dts.distiller.faults import FaultGuard, raise_faults
 from keras_dts.distiller.fit_data import FitData, converted
+from keras_dts.distiller.given_labels import all_labels
 from keras_dts.distiller.logs import DistillationMetrics
 from keras_dts.distiller.undo import UndoableStep
 from keras_dts.hub import is_causal
@@ -218,7 +219,7 @@ class Distiller(TeacherStudentModel):
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Trains the student; see `keras.Model.fit`."""
         bound = inspect.signature(super().fit).bind(*args, **kwargs)
-        guard = FaultGuard()
+        guard = FaultGuard(all_labels(bound.arguments))
         add_callbacks(self, bound.arguments, guard)
         self.fit_data.for_fit(bound.arguments)
         self._undoable.look_again()
@@ -231,13 +232,13 @@ class Distiller(TeacherStudentModel):
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """Trains on one batch; see `keras.Model.train_on_batch`."""
         bound = inspect.signature(super().train_on_batch).bind(*args, **kwargs)
+        y = all_labels(bound.arguments)
         self.fit_data.for_training_batch(bound.arguments)
-        notes = self.objective.notes
-        notes.clear()
+        self.objective.notes.clear()
         self._undoable.look_again()
         logs = super().train_on_batch(*bound.args, **bound.kwargs)
         if self.on_fault == "raise":
-            raise_faults(self, notes.counts, "this call")
+            raise_faults(self, self.objective.notes.counts, "this call", y)
         return logs
 
     evaluate = converted(keras.Model.evaluate, FitData.for_evaluation)

@@ -22,10 +22,14 @@ class FaultGuard(keras.callbacks.Callback):
     The first two steps are watched by standing in for the model's
     `train_function`, because Keras calls the batch methods of a callback in
     every step, from another thread.
+
+    Args:
+        y: The labels given to `fit`, or `None`, for messages.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, y: Any = None) -> None:
         super().__init__()
+        self._y = y
         self._epoch = 0
         self._distiller: Any = None
         self._train: Callable[..., Any] | None = None
@@ -58,7 +62,7 @@ class FaultGuard(keras.callbacks.Callback):
         if skipped == steps:
             self._raise(counts)
         if skipped:
-            causes = describe(distiller, counts, self._when())
+            causes = describe(distiller, counts, self._when(), self._y)
             warnings.warn("\n".join(causes), stacklevel=2)
 
     def stop_watching(self) -> None:
@@ -97,7 +101,7 @@ class FaultGuard(keras.callbacks.Callback):
         return train(*args)
 
     def _raise(self, counts: Any) -> None:
-        raise_faults(self._distiller, counts, self._when())
+        raise_faults(self._distiller, counts, self._when(), self._y)
 
     def _when(self) -> str:
         return f"epoch {self._epoch + 1} of {self.params['epochs']}"
@@ -127,35 +131,44 @@ def _values_in_state(distiller: Any, *args: Any) -> list[tuple[Any, Any]]:
     ]
 
 
-def raise_faults(distiller: Any, counts: Any, when: str) -> None:
+def raise_faults(distiller: Any, counts: Any, when: str, y: Any = None) -> None:
     """Raises if the steps of a distiller have noted a broken batch.
 
     Args:
         distiller: A `keras_dts.Distiller`.
         counts: How many steps were broken, by cause, see `FaultNotes`.
         when: Where they were, for the message.
+        y: The labels given, or `None`.
 
     Raises:
         ValueError: The first of `describe`.
     """
-    for message in describe(distiller, counts, when):
+    for message in describe(distiller, counts, when, y):
         raise ValueError(message)
 
 
-def describe(distiller: Any, counts: Any, when: str) -> list[str]:
+def describe(
+    distiller: Any, counts: Any, when: str, y: Any = None
+) -> list[str]:
     """Says what was wrong with the steps of a distiller, cause by cause.
 
     Args:
         distiller: A `keras_dts.Distiller`.
         counts: How many steps were broken, by cause, see `FaultNotes`.
         when: Where they were, for the messages.
+        y: The labels given, or `None`.
     """
+    counts = ops.convert_to_numpy(counts)
+    labels = "others"
+    if counts[CAUSES.index("labels")] and y is not None:
+        labels = distiller._models.first_bad_label(y, distiller.loss)
     names = {
         "teacher": repr(distiller.teacher.name),
         "student": repr(distiller.student.name),
         "classes": distiller._models.class_counts(distiller.loss),
+        "labels": labels,
     }
-    noted = zip(CAUSES, ops.convert_to_numpy(counts), strict=True)
+    noted = zip(CAUSES, counts, strict=True)
     return [
         f"{_MESSAGES[cause].format(**names)}, in {_steps(int(count))} of "
         f"{when}. Such a step changes nothing."
@@ -186,7 +199,7 @@ _MESSAGES = {
         "The class indices in `y` must be at least 0 and less than the number "
         "of classes, {classes}. Soft labels must be finite, not negative, and "
         "add up to 1. A class index that means no label must be the "
-        "`ignore_class` of the loss given to `compile`. Received: others"
+        "`ignore_class` of the loss given to `compile`. Received: {labels}"
     ),
     "teacher": (
         "The logits of `teacher` must be finite. Received: NaN or infinite "

@@ -6,8 +6,9 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
-from keras_dts.logits import reads_classes
+from keras_dts.logits import TOLERANCE, OutputSpec, reads_classes
 from keras_dts.utils import flatten, per_output, static_shape
 
 _INT32 = np.iinfo("int32")
@@ -46,6 +47,55 @@ def check_indices(y: Any, loss: Any, names: tuple[str, ...]) -> None:
 def _is_others(loss: Any) -> bool:
     """Says whether a loss may read integers that are no classes."""
     return loss is not None and not reads_classes(loss)
+
+
+def all_labels(arguments: dict[str, Any]) -> Any:
+    """Returns the labels given, or `None` if weights may leave some out.
+
+    Args:
+        arguments: Those of `fit` or `train_on_batch`, by name.
+    """
+    weights = arguments.get("sample_weight")
+    return arguments.get("y") if weights is None else None
+
+
+def first_bad_label(
+    specs: tuple[OutputSpec, ...], y: list[Any], losses: list[Any]
+) -> str:
+    """Shows the first label in arrays that means nothing, for a message.
+
+    Args:
+        specs: How the outputs are read.
+        y: The labels given for each output, or `None`.
+        losses: The loss given to `compile` for each output, or `None`.
+
+    Returns:
+        Such as `"7 at y[12]"`; `"others"` where none is found.
+    """
+    for spec in specs:
+        if not hasattr(y[spec.index], "shape"):
+            continue
+        labels = ops.convert_to_numpy(y[spec.index])
+        bad = np.argwhere(_mean_nothing(labels, spec, losses[spec.index]))
+        if len(bad):
+            where = tuple(bad[0].tolist())
+            place = ", ".join(map(str, where))
+            output = f" for output {spec.index}" if len(specs) > 1 else ""
+            return f"{labels[where]} at y[{place}]{output}"
+    return "others"
+
+
+def _mean_nothing(labels: Any, spec: OutputSpec, loss: Any) -> Any:
+    """Says which labels of one output are wrong, as `read_labels` does."""
+    if spec.independent_by(loss) or spec.student_classes == 1:
+        return ~((labels >= 0) & (labels <= 1))
+    classes = spec.student_classes or np.inf
+    if labels.ndim == spec.rank and labels.shape[-1] == classes:
+        sums = labels.sum(-1, dtype="float64")
+        adds_up = (abs(sums - 1) < TOLERANCE) | (sums == 0)
+        return ~(adds_up & (labels >= 0).all(-1))
+    names_one = (labels >= 0) & (labels < classes) & (labels % 1 == 0)
+    return ~names_one & (labels != getattr(loss, "ignore_class", None))
 
 
 def with_no_labels(y: Any, sample_weight: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from keras_dts.chunking import ChunkPlan
+from keras_dts.distiller.given_labels import first_bad_label
 from keras_dts.distiller.terms import LossUse, Terms
 from keras_dts.features import FeatureExtractor, SymbolicCall, known_input
 from keras_dts.hub import same_tokens, tokens_unknown
@@ -93,8 +94,21 @@ class ModelPair:
             loss: The loss given to `compile`, or `None`.
         """
         names = getattr(self._models[1], "output_names", None)
-        losses = per_output(loss, self.teacher_structure, names or ())
-        return class_counts(self.specs, losses, names)
+        return class_counts(self.specs, self._per_output(loss), names)
+
+    def first_bad_label(self, y: Any, loss: Any) -> str:
+        """Shows the first label in arrays that means nothing, for a message.
+
+        Args:
+            y: The labels given.
+            loss: The loss given to `compile`, or `None`.
+        """
+        labels, losses = self._per_output(y), self._per_output(loss)
+        return first_bad_label(self.specs, labels, losses)
+
+    def _per_output(self, structure: Any) -> list[Any]:
+        names = getattr(self._models[1], "output_names", None)
+        return per_output(structure, self.teacher_structure, names or ())
 
     def teacher_input(self, x: Any) -> Any:
         """Returns the teacher's input for a batch's `x`."""

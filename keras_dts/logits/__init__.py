@@ -25,7 +25,7 @@ from keras_dts.logits.kinds import (
     gives_logits,
     lost_probabilities,
 )
-from keras_dts.logits.labels import read_labels
+from keras_dts.logits.labels import TOLERANCE, read_labels
 from keras_dts.logits.ops import (
     cross_entropy,
     number_of_classes,
@@ -52,6 +52,7 @@ from keras_dts.logits.weights import (
 
 __all__ = [
     "FAULTS",
+    "TOLERANCE",
     "BatchLogits",
     "Distribution",
     "EntryFunction",

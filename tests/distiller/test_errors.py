@@ -96,7 +96,7 @@ def test_labels_out_of_range(bad):
         X,
         y,
         r"The class indices in `y` must be at least 0 and less than the "
-        r"number of classes, 3\..* Received: others, in 1 step of epoch 1 ",
+        rf"number of classes, 3\..* Received: {bad} at y\[5\], in 1 step of ",
         epochs=2,
         shuffle=False,
     )

@@ -280,7 +280,8 @@ def bad(y, value):
 def test_numbers_that_name_no_class_stop_the_training(value):
     pair = models()
     before = pair[1].get_weights()
-    with pytest.raises(ValueError, match="class indices in `y`"):
+    message = r"class indices in `y`.*Received: (nan|[-+.\de]+) at y\[3\]"
+    with pytest.raises(ValueError, match=message):
         logs_of(pair, bad(CLASSES.astype("float32"), value), sparse())
     for now, then in zip(pair[1].get_weights(), before, strict=True):
         np.testing.assert_array_equal(now, then)
@@ -292,7 +293,7 @@ def test_numbers_that_name_no_class_stop_the_training(value):
 def test_soft_labels_that_are_no_distribution_stop_the_training(row):
     y = bad(np.eye(3, dtype="float32")[CLASSES], row)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-    with pytest.raises(ValueError, match=r"Soft labels must .* add up to 1"):
+    with pytest.raises(ValueError, match=r"add up to 1.*Received.* at y\[3\]"):
         logs_of(models(), y, loss)
 
 
@@ -313,14 +314,17 @@ def test_complex_labels_are_refused():
 def test_how_true_a_label_is_has_two_classes():
     y = bad(np.eye(3, dtype="float32")[CLASSES], 1.5)
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
-    with pytest.raises(ValueError, match=r"number of classes, 2\."):
+    with pytest.raises(ValueError, match=r"classes, 2\..*: 1\.5 at y\[3, 0\]"):
         logs_of(models(), y, loss)
 
 
 def test_the_message_says_how_many_classes_each_output_has():
     pair = two_heads(16, 1), two_heads(4, 2)
     y = {"z": CLASSES, "a": bad(CLASSES, 3)}
-    message = r"3 of output 'z', 3 of output 'a'.*`ignore_class`"
+    message = (
+        r"3 of output 'z', 3 of output 'a'.*`ignore_class`.*Received: 3 at "
+        r"y\[3\] for output 1,"
+    )
     with pytest.raises(ValueError, match=message):
         logs_of(pair, y, {"z": sparse(), "a": sparse()})
 
