@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from keras_dts.distiller.given_labels import with_no_labels
-from keras_dts.utils import DataAdapter
+from keras_dts.utils import DataAdapter, flatten
 
 _NAMES = ("x", "y", "sample_weight")
 
@@ -50,6 +50,7 @@ class FitData:
             return
         data = keras.utils.unpack_x_y_sample_weight(given)
         part = dict(zip(_NAMES, data, strict=True), batch_size=size)
+        self._check_is_evaluated(part, "validation_data")
         if self._adapt(part, teacher=self._evaluates_teacher()):
             options["validation_data"] = part["x"]
             options.pop("validation_batch_size", None)
@@ -57,7 +58,12 @@ class FitData:
             options["validation_data"] = tuple(part[name] for name in _NAMES)
 
     def for_evaluation(self, options: dict[str, Any]) -> None:
-        """Converts the data of `evaluate`."""
+        """Converts the data of `evaluate`.
+
+        Raises:
+            ValueError: If arrays are given that nothing evaluates.
+        """
+        self._check_is_evaluated(options, "x")
         self._adapt(options, teacher=self._evaluates_teacher())
 
     def for_prediction(self, options: dict[str, Any]) -> None:
@@ -75,6 +81,16 @@ class FitData:
     def for_prediction_batch(self, options: dict[str, Any]) -> None:
         """Converts the data of `predict_on_batch`."""
         self._adapt_batch(options, teacher=False)
+
+    def _check_is_evaluated(self, data: dict[str, Any], argument: str) -> None:
+        """Raises for inputs alone, if no metric compares the models."""
+        is_array = all(hasattr(x, "shape") for x in flatten(data.get("x")))
+        if data.get("y") is None and is_array and not self._evaluates_teacher():
+            raise ValueError(
+                f"`{argument}` must have labels, or `compile` needs "
+                "`distillation_metrics`, such as `keras_dts.metrics."
+                "TeacherKL()`. Received: inputs alone, and no such metrics"
+            )
 
     def _adapt(
         self, options: dict[str, Any], *, teacher: bool, training: bool = False

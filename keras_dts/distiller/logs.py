@@ -27,7 +27,8 @@ class StepLogs(keras.metrics.Metric):
     def __init__(self, names: list[str]) -> None:
         super().__init__(name="step_logs", dtype=loss_dtype())
         self.names = tuple(names)
-        # The names that steps have logged, known when a step is compiled.
+        # The names that steps have logged since the last `reset_state`. A
+        # compiled step knows its own.
         self._logged: set[str] = set()
         # The sums, and last the number of examples.
         self._sums = self.add_variable(
@@ -50,6 +51,11 @@ class StepLogs(keras.metrics.Metric):
                 examples = ops.cast(examples, self.dtype)
             sums = self._sums.value + fast.stack([*row, one]) * examples
             self._sums.assign(sums)
+
+    def reset_state(self) -> None:
+        """Forgets the steps, and what they have logged."""
+        super().reset_state()
+        self._logged = set()
 
     def of_evaluation(self, result: Any, has_loss: bool) -> Any:
         """Leaves out the logs that an evaluation does not compute.

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from helpers import blobs, crossentropy, mlp
 
 import keras_dts
@@ -43,10 +44,22 @@ def test_labels_without_a_loss_on_them_are_no_loss_of_0():
     assert set(logs) == COMPARED
 
 
-def test_a_metric_of_labels_is_not_logged_where_there_are_none():
+def test_what_needs_labels_is_not_logged_where_there_are_none():
     model = distiller(crossentropy())
-    model.fit(X, LABELS, verbose=0)
-    assert "accuracy" not in model.fit(X, verbose=0).history
+    with_labels = set(model.fit(X, LABELS, verbose=0).history)
+    without = set(model.fit(X, verbose=0).history)
+    assert with_labels - without == {"accuracy", "gap"}
+    assert set(model.fit(X, LABELS, verbose=0).history) == with_labels
+
+
+def test_an_evaluation_of_nothing_is_refused():
+    model = distiller(crossentropy())
+    with pytest.raises(ValueError, match="`x` must have labels, or `comp"):
+        model.evaluate(X, verbose=0)
+    with pytest.raises(ValueError, match="`validation_data` must have labels"):
+        model.fit(X, LABELS, validation_data=(X,))
+    logs = model.evaluate(X, LABELS, verbose=0, return_dict=True)
+    assert set(logs) == {"loss", "student_loss", "accuracy"}
 
 
 def test_the_metric_is_the_loss_of_a_training_step():
