@@ -151,38 +151,11 @@ def training_step(
     Returns:
         The logs.
     """
-    with tf.variable_creator_scope(_made_outside):
-        return _training_step(model, data, is_broken)
-
-
-def _made_outside(
-    _: Callable[..., Any], initial_value: Any, **arguments: Any
-) -> Any:
-    """Makes a variable of which no graph that is being traced knows.
-
-    TensorFlow traces a function that makes variables, as optimizers and
-    metrics do, a second time. What another thread makes is not counted.
-    """
-    with tf.init_scope():
-        if callable(initial_value):
-            initial_value = initial_value()
-        value = tf.convert_to_tensor(initial_value, arguments.get("dtype"))
-
-    def make() -> Any:
-        with tf.device(value.device):
-            return tf.Variable(value, **arguments)
-
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(make).result()
-
-
-def _training_step(
-    model: Any, data: Any, is_broken: Callable[[], Tensor]
-) -> dict[str, Any]:
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     optimizer, weights = model.optimizer, model.trainable_weights
     if not optimizer.built:  # a branch can make no variables
-        optimizer.build(weights)
+        with tf.variable_creator_scope(_made_outside):
+            optimizer.build(weights)
     with tf.GradientTape() as tape:
         y_pred = model(x, training=True)
         loss = model.compute_loss(x, y, y_pred, sample_weight, training=True)
@@ -198,3 +171,24 @@ def _training_step(
     logs: dict[str, Any]
     logs = model.compute_metrics(x, y, y_pred, sample_weight)
     return logs
+
+
+def _made_outside(
+    _: Callable[..., Any], initial_value: Any, **arguments: Any
+) -> Any:
+    """Makes a variable that the function which is traced does not count.
+
+    TensorFlow traces a function that makes variables a second time. What
+    another thread makes is none of its own.
+    """
+    with tf.init_scope():
+        if callable(initial_value):
+            initial_value = initial_value()
+        value = tf.convert_to_tensor(initial_value, arguments.get("dtype"))
+
+    def make() -> Any:
+        with tf.device(value.device):
+            return tf.Variable(value, **arguments)
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(make).result()
