@@ -5,6 +5,7 @@ no backend changes runs on one of them. A marker on a test of its own says
 otherwise.
 """
 
+import gc
 import os
 import pathlib
 import tempfile
@@ -84,6 +85,17 @@ def pytest_sessionstart(session):
         cpu = tf.config.list_physical_devices("CPU")[0]
         two = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(cpu, two)
+
+
+def pytest_collection_finish():
+    """Takes what is imported out of the garbage collector's rounds.
+
+    Tracing makes so many objects that it would look through all of them again
+    and again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 def backends_of(path):

@@ -126,8 +126,6 @@ def test_the_distillation_term_of_dts_trains_language_models():
         lambda z: losses.KD(policy).compute_loss(teacher, z), student
     )
     assert np.max(np.abs(gradient)) > 1e-4
-    written = distiller.student.generate("the quick", max_length=16)
-    assert written.startswith("the quick")
 
 
 def logits_of(distiller):

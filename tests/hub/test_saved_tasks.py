@@ -33,6 +33,7 @@ def test_features_of_backbones_come_from_one_pass(monkeypatch):
     assert moved(projector, before) > 1e-4
 
 
+@pytest.mark.torch  # KerasHub loads them
 def test_presets_from_disk_train_as_the_models(tmp_path):
     from keras_hub import models
 
@@ -51,7 +52,9 @@ def test_presets_from_disk_train_as_the_models(tmp_path):
 
 # KerasHub's own: its tasks are loaded without their `compile`.
 @pytest.mark.filterwarnings("ignore:`compile\\(\\)` was not called")
-@pytest.mark.parametrize("make", [bert, gpt2])
+@pytest.mark.parametrize(
+    "make", [pytest.param(bert, marks=pytest.mark.torch), gpt2]
+)
 def test_a_saved_distiller_resumes_with_strings(tmp_path, make):
     y = () if make is gpt2 else (LABELS,)
     run = distil(make(16, seed=1), make(seed=2))
