@@ -8,6 +8,7 @@ from keras_dts.backend.softmax import (
     log_ratio,
 )
 from keras_dts.backend.steps import (
+    all_finite,
     answer,
     careful,
     in_any_replica,
@@ -16,6 +17,7 @@ from keras_dts.backend.steps import (
     only_if,
     replica_count,
     runs_eagerly,
+    some,
     without_gradient,
     zero_unless,
 )
@@ -29,6 +31,7 @@ from keras_dts.backend.undo import (
 __all__ = [
     "Copies",
     "StoppedStepError",
+    "all_finite",
     "answer",
     "can_stop",
     "careful",
@@ -44,6 +47,7 @@ __all__ = [
     "only_if",
     "replica_count",
     "runs_eagerly",
+    "some",
     "with_optional_update",
     "without_gradient",
     "zero_unless",

@@ -8,6 +8,7 @@ step runs, whatever the models.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 
@@ -19,14 +20,16 @@ from keras_dts.types import Tensor
 
 def _fast(name: str) -> Callable[..., Tensor]:
     """Returns an operation that Keras and PyTorch give the same name."""
-    portable: Callable[..., Tensor] = getattr(ops, name)
+
+    @functools.cache  # when it is first called, so that PyTorch comes late
+    def chosen() -> Callable[..., Tensor]:
+        torch = keras.config.backend() == "torch"
+        operations = importlib.import_module("torch") if torch else ops
+        found: Callable[..., Tensor] = getattr(operations, name)
+        return found
 
     def call(*args: object) -> Tensor:
-        if keras.config.backend() != "torch":
-            return portable(*args)
-        native: Callable[..., Tensor]
-        native = getattr(importlib.import_module("torch"), name)
-        return native(*args)
+        return chosen()(*args)
 
     call.__name__ = name
     call.__doc__ = f"Computes `keras.ops.{name}` of tensors."

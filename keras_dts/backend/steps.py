@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -124,7 +125,7 @@ def careful(
     if keras.config.backend() == "jax" or (eager and not on_cpu(given)):
         return function()
     found = careless()
-    good = fast.isfinite(fast.sum_(found[-1]))
+    good = all_finite(found[-1])
     if eager:
         return found if good else function()
     return list(ops.cond(good, lambda: found, function))
@@ -140,6 +141,33 @@ def zero_unless(flags: Tensor, values: Tensor) -> Tensor:
     if answer(flags.all() if runs_eagerly() else flags):
         return values
     return ops.where(flags, values, 0.0)
+
+
+def all_finite(values: Tensor) -> Tensor | bool:
+    """Says whether no value is NaN or infinite; a bool if Python can know.
+
+    Args:
+        values: A tensor whose sum its dtype holds.
+    """
+    # A sum is finite only where all its terms are.
+    total = fast.sum_(values)
+    if runs_eagerly() and on_cpu(total):
+        return math.isfinite(total.item())
+    return fast.isfinite(total)
+
+
+def some(flags: Iterable[Tensor | bool]) -> Tensor | bool:
+    """Says whether one of the flags is up; a bool if Python can know.
+
+    Args:
+        flags: Bool scalars.
+    """
+    flags = list(flags)
+    if runs_eagerly():
+        known = [x if isinstance(x, bool) else answer(x) for x in flags]
+        if None not in known:
+            return any(known)
+    return flags[0] if len(flags) == 1 else fast.any_(fast.stack(flags))
 
 
 def answer(flag: Tensor) -> bool | None:

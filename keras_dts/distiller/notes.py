@@ -9,7 +9,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dts.backend import StoppedStepError, answer, fast, in_any_replica
+from keras_dts.backend import (
+    StoppedStepError,
+    all_finite,
+    in_any_replica,
+    some,
+)
 from keras_dts.logits import FAULTS, Faults
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype
@@ -61,18 +66,22 @@ class FaultNotes(keras.layers.Layer):
             StoppedStepError: Where Python knows that something is wrong
                 without waiting for it.
         """
-        some = next(iter(faults.values()))
-        none = fast.zeros_like(some)
-        flags = fast.stack([faults.get(cause, none) for cause in CAUSES])
-        flags = in_any_replica(flags)
-        known = answer(fast.any_(flags))
+        known = some(faults.values())
         if known is False:
             return
+        flags = in_any_replica(
+            ops.stack(
+                [
+                    ops.convert_to_tensor(faults.get(cause, False), "bool")
+                    for cause in CAUSES
+                ]
+            )
+        )
         raised = ops.cast(flags, "int32")
         first = ops.logical_and(flags, ops.equal(ops.cumsum(raised), 1))
         first = ops.cast(first, self.counts.dtype)
         self.counts.assign(self.counts.value + first)
-        if known:
+        if known is True:
             raise StoppedStepError
 
     def clear(self) -> None:
@@ -89,7 +98,7 @@ def faults_of_data(x: Any, sample_weight: Any) -> Faults:
     """
     given = {"inputs": x, "weights": sample_weight}
     return {
-        cause: flags[0] if len(flags) == 1 else fast.any_(fast.stack(flags))
+        cause: some(flags)
         for cause, data in given.items()
         if (flags := list(_not_finite(data)))
     }
@@ -108,18 +117,17 @@ def faults_of_loss(loss: Tensor, factors: list[Any]) -> Faults:
         x for x in factors if not (x is None or isinstance(x, int | float))
     ]
     if tensors:
-        flags = [not_finite(x) for x in tensors]
-        faults["schedules"] = fast.any_(fast.stack(flags))
+        faults["schedules"] = some(map(not_finite, tensors))
     return faults
 
 
-def not_finite(values: Tensor) -> Tensor:
+def not_finite(values: Tensor) -> Tensor | bool:
     """Says whether some of the values are NaN or infinite, a bool scalar."""
-    # A sum is finite only where all its terms are.
-    return ~fast.isfinite(fast.sum_(values))
+    finite = all_finite(values)
+    return not finite if isinstance(finite, bool) else ~finite
 
 
-def _not_finite(data: Any) -> Iterator[Tensor]:
+def _not_finite(data: Any) -> Iterator[Tensor | bool]:
     for leaf in keras.tree.flatten(data):
         dtype = str(getattr(leaf, "dtype", ""))
         if "float" in dtype:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_dts.backend import fast, zero_unless
+from keras_dts.backend import fast, some, zero_unless
 from keras_dts.logits.compatibility import OutputSpec
 from keras_dts.logits.convert import to_logits
 from keras_dts.logits.faults import Faults
@@ -104,7 +104,7 @@ def read_output(
     ]
     faults = {} if read.fault is None else {"labels": read.fault}
     if wrong:
-        faults["kind"] = fast.any_(fast.stack(wrong))
+        faults["kind"] = some(wrong)
     return ReadOutput(pair, faults, read.given)
 
 
