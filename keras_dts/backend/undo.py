@@ -65,15 +65,18 @@ class Copies:
 
     Args:
         variables: The variables.
+
+    Attributes:
+        values: The values.
     """
 
     def __init__(self, variables: list[Any]) -> None:
         self._variables = variables
         values = [v.value for v in variables]
         if keras.config.backend() == "torch":
-            self._values = [value.detach().clone() for value in values]
+            self.values = [value.detach().clone() for value in values]
         else:
-            self._values = [ops.copy(value) for value in values]
+            self.values = [ops.copy(value) for value in values]
 
     def put_back(self, flag: Tensor | None = None) -> None:
         """Gives the variables their values back.
@@ -81,7 +84,7 @@ class Copies:
         Args:
             flag: Whether to do it, a bool scalar; `None` if so.
         """
-        for variable, old in zip(self._variables, self._values, strict=True):
+        for variable, old in zip(self._variables, self.values, strict=True):
             value = old
             if flag is not None:
                 value = ops.where(flag, old, variable.value)

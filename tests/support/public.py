@@ -8,6 +8,7 @@ MODULES = (
     "keras_dts.data",
     "keras_dts.losses",
     "keras_dts.metrics",
+    "keras_dts.optimizers",
     "keras_dts.plots",
     "keras_dts.temperatures",
 )
