@@ -63,13 +63,12 @@ class LayerRates(keras.optimizers.Optimizer):
     ...     [keras.Input((2,)), keras.layers.Dense(1, name="out")]
     ... )
     >>> optimizer = LayerRates(keras.optimizers.SGD(0.1))
-    >>> optimizer.build(model.trainable_variables)
     >>> layer = model.get_layer("out")
     >>> optimizer.set_multipliers([(layer.kernel, 0.5)])
-    >>> optimizer.multipliers
-    array([0.5, 1. ], dtype=float32)
     >>> model.compile(optimizer, "mse")
     >>> history = model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+    >>> optimizer.multipliers
+    array([0.5, 1. ], dtype=float32)
     """
 
     def __init__(self, optimizer: Any, name: str | None = None) -> None:
@@ -83,6 +82,7 @@ class LayerRates(keras.optimizers.Optimizer):
             name=name,
         )
         self.inner_optimizer = inner
+        self._given: Untracked[list[tuple[Any, float]]] = Untracked([])
 
     def build(self, variables: Sequence[Any]) -> None:
         """Makes the state for the variables of a model.
@@ -96,9 +96,11 @@ class LayerRates(keras.optimizers.Optimizer):
         self.inner_optimizer.build(variables)
         # Keras would track a list of variables as the optimizer's own.
         self._order = Untracked({id(v): i for i, v in enumerate(variables)})
+        first = self._with(self._given.value, np.ones(len(variables)))
+        self._given = Untracked([])
         self._multipliers = self.add_variable(
-            (len(variables),),
-            initializer="ones",
+            first.shape,
+            initializer=lambda shape, dtype: ops.cast(first, dtype),
             dtype="float32",
             aggregation="only_first_replica",
             name="multipliers",
@@ -107,7 +109,11 @@ class LayerRates(keras.optimizers.Optimizer):
 
     @property
     def multipliers(self) -> npt.NDArray[np.float32]:
-        """The multipliers, in the order of the variables, shape `(n,)`."""
+        """The multipliers, in the order of the variables, shape `(n,)`.
+
+        Raises:
+            ValueError: If the optimizer is not built.
+        """
         self._check_built()
         found: npt.NDArray[np.float32]
         found = ops.convert_to_numpy(self._multipliers)
@@ -116,14 +122,29 @@ class LayerRates(keras.optimizers.Optimizer):
     def set_multipliers(self, pairs: Iterable[tuple[Any, float]]) -> None:
         """Sets the multipliers of some variables; the others stay.
 
+        Before the optimizer is built, which `fit` does, they are kept for it.
+
         Args:
             pairs: Variables and their multipliers, which are positive.
 
         Raises:
-            ValueError: If the optimizer is not built, a variable is none that
-                it trains, or a multiplier is not positive.
+            ValueError: If a multiplier is not positive, or a variable is none
+                that the optimizer trains; of an optimizer that is not built,
+                when it is.
         """
-        new = np.array(self.multipliers)
+        pairs = list(pairs)
+        for _, multiplier in pairs:
+            check_number("multiplier", multiplier, above=0.0)
+        if self.built:
+            new = self._with(pairs, np.array(self.multipliers))
+            self._multipliers.assign(new)
+        else:
+            self._given = Untracked([*self._given.value, *pairs])
+
+    def _with(
+        self, pairs: list[tuple[Any, float]], multipliers: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
+        """Writes the multipliers of some variables into all of them."""
         for variable, multiplier in pairs:
             index = self._order.value.get(id(variable))
             if index is None:
@@ -131,16 +152,15 @@ class LayerRates(keras.optimizers.Optimizer):
                     "`pairs` must hold variables that this optimizer trains. "
                     f"Received: {getattr(variable, 'path', variable)!r}"
                 )
-            check_number("multiplier", multiplier, above=0.0)
-            new[index] = multiplier
-        self._multipliers.assign(new)
+            multipliers[index] = multiplier
+        return multipliers
 
     def _check_built(self) -> None:
         if not self.built:
             raise ValueError(
-                "The optimizer must be built before its multipliers are read "
-                "or set: `optimizer.build(model.trainable_variables)`. "
-                f"Received: {self.name!r}, which is not built"
+                "The optimizer must be built first: "
+                "`optimizer.build(model.trainable_variables)`. Received: "
+                f"{self.name!r}, which is not built"
             )
 
     def apply(

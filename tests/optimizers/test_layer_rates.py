@@ -309,12 +309,21 @@ def test_optimizers_that_cannot_be_scaled_are_refused(optimizer, why):
 
 
 def test_multipliers_are_checked():
-    variables = two_variables()
+    kernel, bias = two_variables()
     rates = LayerRates("sgd")
-    with pytest.raises(ValueError, match="must be built before its mult"):
-        rates.set_multipliers([(variables[0], 1.0)])
-    rates.build(variables[:1])
-    with pytest.raises(ValueError, match=r"`pairs` must hold.*'bias'"):
-        rates.set_multipliers([(variables[1], 1.0)])
+    with pytest.raises(ValueError, match="must be built first"):
+        _ = rates.multipliers
     with pytest.raises(ValueError, match="`multiplier` must be a finite nu"):
-        rates.set_multipliers([(variables[0], 0.0)])
+        rates.set_multipliers([(kernel, 0.0)])
+    rates.build([kernel])
+    with pytest.raises(ValueError, match=r"`pairs` must hold.*'bias'"):
+        rates.set_multipliers([(bias, 1.0)])
+
+
+def test_multipliers_may_be_set_before_it_is_built():
+    model = mlp(seed=2)
+    rates = LayerRates("adam")
+    rates.set_multipliers([(model.trainable_variables[2], 0.5)])
+    model.compile(rates, crossentropy())
+    fit(model)
+    assert list(rates.multipliers) == [1.0, 1.0, 0.5, 1.0]
