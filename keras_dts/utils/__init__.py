@@ -15,7 +15,7 @@ from keras_dts.utils.dtypes import loss_dtype, to_loss_dtype
 from keras_dts.utils.files import replaced, sync_folder, write_text
 from keras_dts.utils.fingerprint import fingerprint
 from keras_dts.utils.keras_losses import is_keras_loss, unreduced
-from keras_dts.utils.models import add_step_counter, symbolic_input
+from keras_dts.utils.models import add_step_counter, layers_in, symbolic_input
 from keras_dts.utils.optional import require, require_matplotlib
 from keras_dts.utils.progress import EpochBar, print_now
 from keras_dts.utils.serialization import deserialize, serialize
@@ -50,6 +50,7 @@ __all__ = [
     "flatten",
     "is_keras_loss",
     "is_partial",
+    "layers_in",
     "loss_dtype",
     "per_output",
     "per_output_strictly",

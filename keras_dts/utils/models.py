@@ -30,3 +30,27 @@ def symbolic_input(model: keras.Model) -> Any:
         return None
     # A `Sequential` that was never called has `inputs`, but no `input`.
     return inputs[0] if isinstance(model, keras.Sequential) else model.input
+
+
+def layers_in(layer: keras.Layer) -> list[keras.Layer]:
+    """Returns a layer and all layers in it, at any depth, each once.
+
+    Layers that a layer holds come in the order in which it got them, those of
+    a functional model in the order of its graph.
+    """
+    found: dict[int, keras.Layer] = {}
+    _collect(layer, found)
+    return list(found.values())
+
+
+def _collect(thing: Any, found: dict[int, keras.Layer]) -> None:
+    if isinstance(thing, keras.Layer):
+        if id(thing) not in found:
+            found[id(thing)] = thing
+            for value in vars(thing).values():
+                _collect(value, found)
+    elif isinstance(thing, dict):
+        _collect(list(thing.values()), found)
+    elif isinstance(thing, (list, tuple)):
+        for value in thing:
+            _collect(value, found)
