@@ -1,4 +1,4 @@
-"""Draws every picture of `keras_dts.plots`, and a report, from a real run.
+"""Draws the pictures of `keras_dts.plots`, and a report, from a real run.
 
     KERAS_BACKEND=jax python docs/pictures.py --out pictures
 

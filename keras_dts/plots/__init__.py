@@ -11,6 +11,7 @@ from keras_dts.plots.calibration import (
     plot_calibration,
 )
 from keras_dts.plots.comparison import plot_comparison
+from keras_dts.plots.layer_rates import plot_layer_rates
 from keras_dts.plots.run import plot_run
 from keras_dts.plots.softening import plot_softening
 
@@ -19,6 +20,7 @@ __all__ = [
     "plot_agreement",
     "plot_calibration",
     "plot_comparison",
+    "plot_layer_rates",
     "plot_run",
     "plot_softening",
 ]

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from pictures import INPUTS, LOGITS, OURS, THEIRS, choosing, fixed
+from pictures import INPUTS, LOGITS, OURS, TABLE, THEIRS, choosing, fixed
 from scipy.special import softmax
 from texts import LABELS, SENTENCES, bert
 
@@ -219,3 +219,17 @@ def test_full_agreement_has_a_title_of_one_line():
 def test_models_and_labels_that_do_not_fit_are_refused(draw, message):
     with pytest.raises(ValueError, match=message):
         draw()
+
+
+def test_layer_rates_are_rows_in_the_order_of_the_table():
+    axes = plots.plot_layer_rates(TABLE)
+    (dots,) = axes.get_lines()
+    assert list(dots.get_xdata()) == [2.1, 3.4, 3.0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["conv_1", "conv_2", "dense"]
+    shown = [(text.get_position()[1], text.get_text()) for text in axes.texts]
+    assert shown == [(0, "0.50"), (1, "1.50"), (2, "1.19")]
+    top, bottom = axes.get_ylim()[1], axes.get_ylim()[0]
+    assert top < bottom  # the first layer is above
+    with pytest.raises(ValueError, match="`table` must hold at least one"):
+        plots.plot_layer_rates([])

@@ -99,6 +99,10 @@ def long_names(name):
     """A picture with names that are as long as they may be."""
     if name == "comparison":
         return plots.plot_comparison(many(20))
+    if name == "layer rates":
+        return plots.plot_layer_rates(
+            [(label, 3.0 + i, 0.5) for i, label in enumerate(LONG)]
+        )
     rng = np.random.default_rng(0)
     x = np.eye(40, dtype="float32")
     models = [fixed(rng.normal(size=(40, 30))) for _ in range(2)]
@@ -136,14 +140,16 @@ def check_legible(figure, texts):
 
 
 @pytest.mark.parametrize(
-    "name", ["comparison", "softening", "calibration", "agreement"]
+    "name",
+    ["comparison", "layer rates", "softening", "calibration", "agreement"],
 )
 def test_long_names_are_legible(name):
     axes = long_names(name)
     axes.figure.draw_without_rendering()
     texts = texts_of(axes)
-    if name == "comparison":  # with its numbers beside the rows
+    if name in ("comparison", "layer rates"):  # with numbers beside the rows
         texts += axes.texts
+    if name == "comparison":
         assert len(texts) > 45
         # No dot is on the edge, where half of it would be cut off.
         low, high = axes.get_xlim()

@@ -57,7 +57,9 @@ def choosing(choices):
     return fixed(5 * np.eye(4)[choices])
 
 
+TABLE = [("conv_1", 2.1, 0.5), ("conv_2", 3.4, 1.5), ("dense", 3.0, 1.19)]
 PICTURES = {
+    "layer rates": lambda ax=None: plots.plot_layer_rates(TABLE, ax=ax),
     "run": lambda ax=None: plots.plot_run({"loss": [2.0, 1.0]}, ax=ax)[0],
     "comparison": lambda ax=None: plots.plot_comparison(COMPARISON, ax=ax),
     "softening": lambda ax=None: plots.plot_softening(
