@@ -49,3 +49,19 @@ relu = _fast("relu")
 stack = _fast("stack")
 sum_ = _fast("sum")
 zeros_like = _fast("zeros_like")
+
+
+def part_of_step(old: Tensor, new: Tensor, part: Tensor) -> Tensor:
+    """Returns `old + part * (new - old)`, and exactly `new` for a part of 1.
+
+    Args:
+        old: A tensor.
+        new: A tensor of the same shape and dtype.
+        part: A scalar of the same dtype.
+    """
+    if keras.config.backend() == "torch":
+        return _lerp(old, new, part)  # in one pass over the memory
+    return new + (part - 1.0) * (new - old)
+
+
+_lerp = _fast("lerp")

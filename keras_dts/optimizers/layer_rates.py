@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from keras_dts.backend import Copies, no_gradient
+from keras_dts.backend import Copies, fast, no_gradient
 from keras_dts.types import Tensor
 from keras_dts.utils import Untracked, check_number, deserialize, serialize
 
@@ -188,13 +188,12 @@ class LayerRates(keras.optimizers.Optimizer):
         multipliers = ops.unstack(self._multipliers.value)
         for variable, old in zip(variables, before, strict=True):
             multiplier = multipliers[self._order.value[id(variable)]]
-            more = ops.cast(multiplier - 1.0, variable.dtype)
+            multiplier = ops.cast(multiplier, variable.dtype)
             new = variable.value
-            # Exact for a multiplier of 1, as `old + m * (new - old)` is not.
-            scaled = new + more * (new - old)
+            scaled = fast.part_of_step(old, new, multiplier)
             if variable.constraint is not None:
                 scaled = ops.where(
-                    more == 0.0, new, variable.constraint(scaled)
+                    multiplier == 1.0, new, variable.constraint(scaled)
                 )
             variable.assign(scaled)
 
