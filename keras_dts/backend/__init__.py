@@ -6,6 +6,7 @@ from keras_dts.backend.gradients import value_and_grad
 from keras_dts.backend.softmax import (
     class_log_probs,
     exact_difference,
+    excess,
     log_ratio,
 )
 from keras_dts.backend.steps import (
@@ -38,6 +39,7 @@ __all__ = [
     "careful",
     "class_log_probs",
     "exact_difference",
+    "excess",
     "fast",
     "fold_chunks",
     "in_any_replica",
