@@ -15,10 +15,12 @@ from keras_dts.temperatures.dynamic import (
     check_bounds as check_bounds,
 )
 from keras_dts.temperatures.focus import TokenFocus
+from keras_dts.temperatures.meta import MetaTemperature
 from keras_dts.temperatures.scheduled import ScheduledTemperature
 from keras_dts.temperatures.sharpness import SharpnessTemperature
 from keras_dts.temperatures.similarity import CosineSimilarityTemperature
 from keras_dts.temperatures.standardized import LogitStandardization
+from keras_dts.temperatures.step_context import StepContext
 from keras_dts.temperatures.transformed import TransformedTeacher
 
 __all__ = [
@@ -29,8 +31,10 @@ __all__ = [
     "CurriculumTemperature",
     "DynamicTemperature",
     "LogitStandardization",
+    "MetaTemperature",
     "ScheduledTemperature",
     "SharpnessTemperature",
+    "StepContext",
     "Temperature",
     "Temperatures",
     "TokenDifficultyTemperature",
