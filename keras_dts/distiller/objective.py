@@ -94,10 +94,16 @@ class Objective(keras.layers.Layer):
         names = ["student_loss", "distillation_loss"]
         names += ["gap"] if self.terms.reads_logits else []
         names += ["temperature"] if self.terms.uses_temperature else []
+        names += self.terms.log_names
         return names
 
     def check_cache(self, cache: TeacherCache) -> None:
         """Raises a `ValueError` unless a cache has what the terms read."""
+        if self.terms.passes:
+            raise ValueError(
+                "`StudentGuidedFeatures` runs the teacher several times a "
+                "step, and needs its inputs. Received: a cache"
+            )
         cache.check_features(self.terms.teacher_paths)
         for name in self.terms.readers_of_outputs:
             cache.check_every_class(name, cache.output_indices)
@@ -184,6 +190,7 @@ class Objective(keras.layers.Layer):
             logged["gap"] = logits.gap()
         if temperature is not None:
             logged["temperature"] = temperature
+        logged |= inputs.logged or {}
         if self.step is not None:
             self.step.assign_add(1)
         faults |= faults_of_loss(total, [weight, *term_weights, temperature])
