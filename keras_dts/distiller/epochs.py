@@ -22,7 +22,7 @@ class TrainingLength(keras.callbacks.Callback):
 
 
 class EpochDriver(keras.callbacks.Callback):
-    """Reports to a distiller's temperatures which epoch begins.
+    """Reports to a distiller's schedules and temperatures which epoch begins.
 
     Args:
         training_epochs: The epochs of the whole training, of which this call
@@ -47,14 +47,15 @@ class EpochDriver(keras.callbacks.Callback):
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        """Begins the epoch of each policy."""
+        """Begins the epoch of the weights of losses and of each policy."""
         if self._earlier is None:
             self._earlier = self._count_earlier(epoch)
+        epoch += self._earlier
         epochs = self._training_epochs or self.params["epochs"]
-        for policy in self.model.policies:
-            policy.begin_epoch(
-                self._earlier + epoch, epochs, self.params["steps"]
-            )
+        model = self.model
+        model.objective.clock.begin_epoch(epoch)
+        for policy in model.policies:
+            policy.begin_epoch(epoch, epochs, self.params["steps"])
 
     def _count_earlier(self, epoch: int) -> int:
         """Returns the epochs of earlier calls that `epoch` does not count."""
