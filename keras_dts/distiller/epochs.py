@@ -21,6 +21,18 @@ class TrainingLength(keras.callbacks.Callback):
     training_epochs: int | None = None
 
 
+class FitReader(keras.callbacks.Callback):
+    """Abstract: a callback that reads the arguments of `Distiller.fit`."""
+
+    def read_fit(self, options: dict[str, Any]) -> None:
+        """Reads, and may refuse, the arguments before the training.
+
+        Args:
+            options: The arguments by name; `callbacks` is a list.
+        """
+        raise NotImplementedError(f"{type(self).__name__} needs `read_fit`.")
+
+
 class EpochDriver(keras.callbacks.Callback):
     """Reports to a distiller's schedules and temperatures which epoch begins.
 
@@ -105,7 +117,7 @@ def add_callbacks(
         guard: A callback that goes first; an `EpochDriver` goes last.
 
     Raises:
-        ValueError: If something given is no callback.
+        ValueError: If something given is no callback, or one refuses.
     """
     given = options.get("callbacks")
     if isinstance(given, keras.callbacks.CallbackList):
@@ -117,6 +129,9 @@ def add_callbacks(
                 "`callbacks` must hold `keras.callbacks.Callback` objects. "
                 f"Received: {callback!r} of type {type(callback).__name__}"
             )
+    for callback in given:
+        if isinstance(callback, FitReader):
+            callback.read_fit({**options, "callbacks": given})
     lengths = [
         callback.training_epochs
         for callback in given
