@@ -2,9 +2,11 @@
 
 from keras_dts.backend import fast
 from keras_dts.backend.chunked_map import fold_chunks, map_chunks
+from keras_dts.backend.gradients import value_and_grad
 from keras_dts.backend.softmax import (
     class_log_probs,
     exact_difference,
+    excess,
     log_ratio,
 )
 from keras_dts.backend.steps import (
@@ -37,6 +39,7 @@ __all__ = [
     "careful",
     "class_log_probs",
     "exact_difference",
+    "excess",
     "fast",
     "fold_chunks",
     "in_any_replica",
@@ -48,6 +51,7 @@ __all__ = [
     "replica_count",
     "runs_eagerly",
     "some",
+    "value_and_grad",
     "with_optional_update",
     "without_gradient",
     "zero_unless",

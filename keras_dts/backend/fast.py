@@ -8,44 +8,30 @@ step runs, whatever the models.
 
 from __future__ import annotations
 
-import functools
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_dts.types import Tensor
 
+# Keras has imported its backend.
+_torch = keras.config.backend() == "torch"
+_native: Any = importlib.import_module("torch") if _torch else ops
 
-def _fast(name: str) -> Callable[..., Tensor]:
-    """Returns an operation that Keras and PyTorch give the same name."""
-
-    @functools.cache  # when it is first called, so that PyTorch comes late
-    def chosen() -> Callable[..., Tensor]:
-        torch = keras.config.backend() == "torch"
-        operations = importlib.import_module("torch") if torch else ops
-        found: Callable[..., Tensor] = getattr(operations, name)
-        return found
-
-    def call(*args: object) -> Tensor:
-        return chosen()(*args)
-
-    call.__name__ = name
-    call.__doc__ = f"Computes `keras.ops.{name}` of tensors."
-    return call
-
-
-any_ = _fast("any")
-clip = _fast("clip")
-exp = _fast("exp")
-isfinite = _fast("isfinite")
-log_softmax = _fast("log_softmax")
-max_ = _fast("max")
-mean = _fast("mean")
-not_equal = _fast("not_equal")
-ones_like = _fast("ones_like")
-relu = _fast("relu")
-stack = _fast("stack")
-sum_ = _fast("sum")
-zeros_like = _fast("zeros_like")
+Operation = Callable[..., Tensor]
+any_: Operation = _native.any
+clip: Operation = _native.clip
+exp: Operation = _native.exp
+isfinite: Operation = _native.isfinite
+log_softmax: Operation = _native.log_softmax
+max_: Operation = _native.max
+mean: Operation = _native.mean
+not_equal: Operation = _native.not_equal
+ones_like: Operation = _native.ones_like
+relu: Operation = _native.relu
+stack: Operation = _native.stack
+sum_: Operation = _native.sum
+zeros_like: Operation = _native.zeros_like

@@ -43,6 +43,24 @@ def log_ratio(log_p: Tensor, log_q: Tensor) -> Tensor:
     return ops.where(ops.equal(log_p, log_q), 0.0, log_p - log_q)
 
 
+def excess(p: Tensor, log_ratio: Tensor, difference: Tensor) -> Tensor:
+    """Sums `p * log_ratio - difference` over the classes.
+
+    No gradient flows through it.
+
+    Args:
+        p: Probabilities, shape `(batch, ..., classes)`.
+        log_ratio: `log p - log q`.
+        difference: `p - q`.
+
+    Returns:
+        Shape `(batch, ...)`.
+    """
+    if keras.config.backend() == "torch":  # one pass over fresh memory, not two
+        return -difference.addcmul(p, log_ratio, value=-1).sum(-1)
+    return fast.sum_(p * log_ratio - difference, -1)
+
+
 def exact_difference(p: Tensor, q: Tensor, log_ratio: Tensor) -> Tensor:
     """Computes `p - q`, where equal digits do not cancel.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -51,13 +50,9 @@ def with_optional_update(
 
 def on_cpu(tensor: Tensor) -> bool:
     """Says whether PyTorch has computed a tensor, since it is on the CPU."""
-    compiles: bool = _torch().compiler.is_compiling()
+    torch: Any = importlib.import_module("torch")
+    compiles: bool = torch.compiler.is_compiling()
     return tensor.device.type == "cpu" and not compiles
-
-
-@functools.cache
-def _torch() -> Any:
-    return importlib.import_module("torch")
 
 
 class Copies:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from keras_dts.cache import CacheAdapter, TeacherCache
+from keras_dts.distiller.before_step import BeforeStep
 from keras_dts.distiller.fit_data import FitData
 from keras_dts.distiller.logs import StepLogs
 from keras_dts.distiller.model_pair import ModelPair
@@ -24,6 +25,7 @@ class Parts(NamedTuple):
         logs: The means of what steps log.
         steps: Adds the teacher's outputs to steps, and computes their losses.
         fit_data: Converts data that Keras would not take.
+        before: What policies do before a step.
     """
 
     models: ModelPair
@@ -31,6 +33,7 @@ class Parts(NamedTuple):
     logs: StepLogs
     steps: Steps
     fit_data: FitData
+    before: BeforeStep
 
 
 def compose(
@@ -73,4 +76,5 @@ def compose(
         lambda: distiller.evaluates_teacher,
         steps.check_given_labels,
     )
-    return Parts(models, objective, logs, steps, fit_data)
+    before = BeforeStep(distiller, models, policies)
+    return Parts(models, objective, logs, steps, fit_data, before)

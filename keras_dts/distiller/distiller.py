@@ -157,7 +157,7 @@ class Distiller(TeacherStudentModel):
         self.objective, self.logs = parts.objective, parts.logs
         self.fit_data = parts.fit_data
         self._models, self._steps = parts.models, parts.steps
-        self._undoable = UndoableStep(self, self.objective.notes)
+        self._undoable = UndoableStep(self, self.objective.notes, parts.before)
         self._comparisons = DistillationMetrics([])
         self.built = self._models.build_symbolically()
         losses = self.objective.terms.softened_losses(self.temperature)

@@ -31,11 +31,16 @@ class UndoableStep:
     Args:
         distiller: The distiller.
         notes: Where its steps note what is wrong.
+        before: What comes before Keras's own step, and is undone with it:
+            from its arguments to its arguments.
     """
 
-    def __init__(self, distiller: Any, notes: FaultNotes) -> None:
+    def __init__(
+        self, distiller: Any, notes: FaultNotes, before: Callable[..., Any]
+    ) -> None:
         self._distiller = distiller
         self._notes = notes
+        self._before = before
         self._kept: list[Any] | None = None
 
     def look_again(self) -> None:
@@ -64,7 +69,7 @@ class UndoableStep:
             self._kept = self._moved_by_a_step(after_the_loss=[])
         copies = Copies(self._kept)
         try:
-            return step(data)
+            return step(*self._before(data))
         except StoppedStepError:
             copies.put_back()
             return self._distiller.get_metrics_result()
@@ -83,7 +88,7 @@ class UndoableStep:
             moved = [*trained, *slots] if optional is None else []
             self._kept = self._moved_by_a_step(after_the_loss=moved + metrics)
         copies = Copies(self._kept)
-        logs = (optional or step)(data)
+        logs = (optional or step)(*self._before(data))
         copies.put_back(is_broken())
         return self._as_they_are(logs)
 
@@ -91,7 +96,7 @@ class UndoableStep:
         self, step: Callable[..., Any], state: Any, data: Any
     ) -> tuple[Any, Any]:
         """Runs a step that is a function of the state."""
-        logs, after = step(state, data)
+        logs, after = step(*self._before(state, data))
         groups = self._groups()
         index = [v is self._notes.counts for v in groups[1]].index(True)
         broken = ops.any(ops.not_equal(after[1][index], state[1][index]))

@@ -12,6 +12,7 @@ from keras import ops
 from keras_dts.backend import (
     careful,
     exact_difference,
+    excess,
     fast,
     log_ratio,
     needs_gradient,
@@ -98,7 +99,7 @@ def _kl_and_gradient(
 
     def parts(ratio: Tensor) -> list[Tensor]:
         difference = exact_difference(probs, q.probs, ratio)
-        value = fast.relu(fast.sum_(probs * ratio - difference, -1))
+        value = fast.relu(excess(probs, ratio, difference))
         return [ratio, difference, value]
 
     ratio, difference, value = careful(

@@ -19,6 +19,7 @@ from keras_dts.temperatures.scheduled import ScheduledTemperature
 from keras_dts.temperatures.sharpness import SharpnessTemperature
 from keras_dts.temperatures.similarity import CosineSimilarityTemperature
 from keras_dts.temperatures.standardized import LogitStandardization
+from keras_dts.temperatures.step_context import StepContext
 from keras_dts.temperatures.transformed import TransformedTeacher
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "LogitStandardization",
     "ScheduledTemperature",
     "SharpnessTemperature",
+    "StepContext",
     "Temperature",
     "Temperatures",
     "TokenDifficultyTemperature",

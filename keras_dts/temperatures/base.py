@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 from keras import ops
 
 from keras_dts.logits import BatchLogits, LogitPair, WholeBatch
+from keras_dts.temperatures.step_context import StepContext
 from keras_dts.types import Tensor
 from keras_dts.utils import deserialize, loss_dtype
 
@@ -48,9 +49,10 @@ class Temperature(keras.layers.Layer):
     Abstract. A policy is a layer, so that its state is saved, and every
     backend sees it. A policy without a state implements `temperatures`. One
     with a state reads it there too, and moves it in `begin_step` or
-    `end_step`. In each training step a distiller calls `begin_step`,
-    `snapshot`, `end_step` and `observe`, in this order and once each; for
-    inference it calls `snapshot` alone, so that inference changes nothing.
+    `end_step`. In each training step a distiller calls `before_step`,
+    `begin_step`, `snapshot`, `end_step` and `observe`, in this order and once
+    each; for inference it calls `snapshot` alone, so that inference changes
+    nothing.
     """
 
     # Whether the temperatures of an entry depend on that entry alone, beside
@@ -128,6 +130,22 @@ class Temperature(keras.layers.Layer):
         del batch
         return self.temperatures
 
+    def before_step(self, context: StepContext) -> None:
+        """Works before the part of a training step that has a gradient.
+
+        Here a policy may run models and train a network of its own: no
+        gradient of the step flows through it. Only `Distiller.train_step`
+        calls it.
+
+        Args:
+            context: The step that comes.
+        """
+
+    @property
+    def acts_before_step(self) -> bool:
+        """Whether there is a `before_step` to call."""
+        return type(self).before_step is not Temperature.before_step
+
     def begin_step(self, batch: BatchLogits) -> None:
         """Moves the state before a training step uses it.
 
@@ -158,6 +176,33 @@ class Temperature(keras.layers.Layer):
             epochs: How many epochs the training has.
             steps: How many steps an epoch has, or `None` if it is not known.
         """
+
+    def add_optimizer(
+        self, optimizer: keras.optimizers.Optimizer, variables: Sequence[Any]
+    ) -> Callable[[Sequence[Tensor]], None]:
+        """Gives the policy an optimizer of its own, for `before_step`.
+
+        Its state is part of the policy's, so that a training goes on after
+        saving where it was. The student's optimizer trains what the policy
+        calls trainable: variables of this one are not.
+
+        Args:
+            optimizer: The optimizer.
+            variables: Weights of the policy, or of layers of its own. They
+                are built, and not trainable.
+
+        Returns:
+            A function that takes a gradient for each variable, and moves them.
+        """
+        if any(v.trainable for v in variables):
+            raise ValueError(
+                "`variables` must not be trainable, or the student's optimizer "
+                "moves them too. Received: "
+                f"{[v.path for v in variables if v.trainable]}"
+            )
+        optimizer.build(variables)
+        setattr(self, f"{optimizer.name}_state", list(optimizer.variables))
+        return lambda gradients: optimizer.apply(gradients, variables)
 
     @property
     def chunkable(self) -> bool:

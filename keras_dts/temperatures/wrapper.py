@@ -13,6 +13,7 @@ from keras_dts.temperatures.base import (
     Temperatures,
 )
 from keras_dts.temperatures.convert import to_policy
+from keras_dts.temperatures.step_context import StepContext
 from keras_dts.types import Tensor
 from keras_dts.utils import Schedule
 
@@ -62,6 +63,15 @@ class TemperatureWrapper(Temperature):
         """Returns a function that rescales the base's temperatures."""
         base = self.base.snapshot(batch)
         return lambda pair: self.rescale(pair, base(pair).student)
+
+    def before_step(self, context: StepContext) -> None:
+        """Lets the base work before a step."""
+        self.base.before_step(context)
+
+    @property
+    def acts_before_step(self) -> bool:
+        """Whether the base has something to do."""
+        return self.base.acts_before_step
 
     def begin_step(self, batch: BatchLogits) -> None:
         """Moves the base's state before a step."""
