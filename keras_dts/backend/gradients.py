@@ -15,7 +15,7 @@ def value_and_grad(
     function: Callable[[], Tensor],
     variables: Sequence[Any],
     values: Sequence[Tensor] | None = None,
-    others: Sequence[Any] = (),
+    others: Sequence[tuple[Any, Tensor]] = (),
 ) -> tuple[Tensor, list[Tensor]]:
     """Computes a function and its gradient, as if variables held values.
 
@@ -25,15 +25,15 @@ def value_and_grad(
         function: Reads variables, and returns a scalar.
         variables: Those that the gradient is for.
         values: What they hold, or `None` for what they hold now.
-        others: Further variables that the function reads. On JAX, inside
-            `fit`, those that are left out have no values.
+        others: Further variables that the function reads, with values. On
+            JAX, inside `fit`, those that are left out have none.
 
     Returns:
         The value, and the gradient for each variable, 0 where the function
         does not depend on it.
     """
     known = {id(v) for v in variables}
-    held = [(v, v.value) for v in others if id(v) not in known]
+    held = [(v, value) for v, value in others if id(v) not in known]
     if values is None:
         values = [v.value for v in variables]
 

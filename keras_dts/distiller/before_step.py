@@ -9,8 +9,9 @@ import keras
 
 from keras_dts.backend import no_gradient
 from keras_dts.distiller.model_pair import ModelPair
+from keras_dts.distiller.student_loss import StudentLoss
 from keras_dts.temperatures import StepContext, Temperature
-from keras_dts.types import TaughtLabels
+from keras_dts.types import TaughtLabels, Tensor
 
 
 class BeforeStep:
@@ -23,6 +24,7 @@ class BeforeStep:
         distiller: The distiller, whose variables a step's state holds.
         models: The teacher and the student.
         policies: The temperatures in use.
+        student_loss: The loss on labels.
     """
 
     def __init__(
@@ -30,9 +32,11 @@ class BeforeStep:
         distiller: keras.Model,
         models: ModelPair,
         policies: Sequence[Temperature],
+        student_loss: StudentLoss,
     ) -> None:
         self._distiller = distiller
         self._models = models
+        self._student_loss = student_loss
         self._policies = [p for p in policies if p.acts_before_step]
 
     def __call__(self, *args: Any) -> tuple[Any, ...]:
@@ -61,35 +65,62 @@ class BeforeStep:
             distiller.trainable_variables,
             distiller.non_trainable_variables,
             distiller.optimizer.variables,
+            distiller.metrics_variables,
         )
         pairs = [
             pair
-            for variables, values in zip(groups, state, strict=False)
+            for variables, values in zip(groups, state, strict=True)
             for pair in zip(variables, values, strict=True)
         ]
         with keras.StatelessScope(pairs) as scope:
             self._run(data)
-        after = [
+        return tuple(
             [scope.get_current_value(v) for v in group] for group in groups
-        ]
-        return (*after, *state[len(groups) :])
+        )
 
     def _run(self, data: Any) -> None:
         taught: TaughtLabels
-        _, taught, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, taught, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         distiller = self._distiller
         optimizer = distiller.optimizer
+
+        def student() -> Any:
+            return self._models.student(taught.inputs, training=False).outputs
+
+        def training_loss() -> Tensor:
+            y_pred = distiller(x, training=True)
+            loss: Tensor = distiller.compute_loss(
+                x, taught, y_pred, sample_weight, training=True
+            )
+            return loss
+
         context = StepContext(
             x=taught.inputs,
             y=taught.y,
             sample_weight=sample_weight,
             teacher=taught.teacher.outputs,
-            student=lambda: (
-                self._models.student(taught.inputs, training=False).outputs
-            ),
+            student=student,
+            training_loss=training_loss,
+            label_loss=self._label_loss,
+            trained=distiller.student.trainable_variables,
             learning_rate=optimizer.learning_rate,
             step=optimizer.iterations.value,
-            variables=[*distiller.variables, *optimizer.variables],
+            variables=[
+                *distiller.variables,
+                *optimizer.variables,
+                *distiller.metrics_variables,
+            ],
         )
         for policy in self._policies:
             policy.before_step(context)
+
+    def _label_loss(self, x: Any, y: Any) -> Tensor:
+        """Computes the loss on labels of other data, without penalties."""
+        if self._distiller.loss is None:
+            raise ValueError(
+                "`loss` must be given to `compile`: a temperature learns from "
+                "labels of other data. Received: loss=None"
+            )
+        outputs = self._models.student(x, training=False).outputs
+        with_penalties = self._student_loss(y, outputs, None)
+        return with_penalties - self._student_loss(None, outputs, None)

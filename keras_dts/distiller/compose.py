@@ -76,5 +76,5 @@ def compose(
         lambda: distiller.evaluates_teacher,
         steps.check_given_labels,
     )
-    before = BeforeStep(distiller, models, policies)
+    before = BeforeStep(distiller, models, policies, student_loss)
     return Parts(models, objective, logs, steps, fit_data, before)

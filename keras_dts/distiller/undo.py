@@ -135,6 +135,7 @@ class UndoableStep:
         of_teacher = distiller.teacher.variables
         return [
             self._notes.counts,
+            *(v for policy in distiller.policies for v in policy.constants),
             *(v for v in of_teacher if id(v) not in of_student),
         ]
 

@@ -15,6 +15,7 @@ from keras_dts.temperatures.dynamic import (
     check_bounds as check_bounds,
 )
 from keras_dts.temperatures.focus import TokenFocus
+from keras_dts.temperatures.meta import MetaTemperature
 from keras_dts.temperatures.scheduled import ScheduledTemperature
 from keras_dts.temperatures.sharpness import SharpnessTemperature
 from keras_dts.temperatures.similarity import CosineSimilarityTemperature
@@ -30,6 +31,7 @@ __all__ = [
     "CurriculumTemperature",
     "DynamicTemperature",
     "LogitStandardization",
+    "MetaTemperature",
     "ScheduledTemperature",
     "SharpnessTemperature",
     "StepContext",

@@ -177,6 +177,11 @@ class Temperature(keras.layers.Layer):
             steps: How many steps an epoch has, or `None` if it is not known.
         """
 
+    @property
+    def constants(self) -> Sequence[Any]:
+        """The weights that no step moves, and none need copy."""
+        return ()
+
     def add_optimizer(
         self, optimizer: keras.optimizers.Optimizer, variables: Sequence[Any]
     ) -> Callable[[Sequence[Tensor]], None]:

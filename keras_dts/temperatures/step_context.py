@@ -21,6 +21,11 @@ class StepContext:
         teacher: The teacher's outputs: a tensor, list, tuple or dictionary.
         student: Runs the student on `x` for inference, and returns its
             outputs.
+        training_loss: Computes the loss of this step, as Keras's own step
+            will.
+        label_loss: Computes the loss that `compile` got, without penalties,
+            of other inputs and labels, by the student for inference.
+        trained: The student's trainable variables.
         learning_rate: The rate of the distiller's optimizer, a scalar.
         step: How many updates this has made, an integer scalar.
         variables: All variables of the training.
@@ -31,6 +36,9 @@ class StepContext:
     sample_weight: Any
     teacher: Any
     student: Callable[[], Any]
+    training_loss: Callable[[], Tensor]
+    label_loss: Callable[[Any, Any], Tensor]
+    trained: Sequence[Any]
     learning_rate: Tensor
     step: Tensor
     variables: Sequence[Any]
@@ -40,6 +48,7 @@ class StepContext:
         function: Callable[[], Tensor],
         variables: Sequence[Any],
         values: Sequence[Tensor] | None = None,
+        others: Sequence[tuple[Any, Tensor]] = (),
     ) -> tuple[Tensor, list[Tensor]]:
         """Computes a function and its gradient, as if variables held values.
 
@@ -50,8 +59,11 @@ class StepContext:
             function: Reads variables, and returns a scalar.
             variables: Those that the gradient is for.
             values: What they hold, or `None` for what they hold now.
+            others: Further variables, with what they hold.
 
         Returns:
             The value, and the gradient for each variable.
         """
-        return value_and_grad(function, variables, values, self.variables)
+        held = {id(v): (v, v.value) for v in self.variables}
+        held |= {id(pair[0]): pair for pair in others}
+        return value_and_grad(function, variables, values, list(held.values()))

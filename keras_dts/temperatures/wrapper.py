@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -72,6 +73,11 @@ class TemperatureWrapper(Temperature):
     def acts_before_step(self) -> bool:
         """Whether the base has something to do."""
         return self.base.acts_before_step
+
+    @property
+    def constants(self) -> Sequence[Any]:
+        """The base's weights that no step moves."""
+        return self.base.constants
 
     def begin_step(self, batch: BatchLogits) -> None:
         """Moves the base's state before a step."""
