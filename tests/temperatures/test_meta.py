@@ -105,7 +105,8 @@ def test_the_gradient_is_that_of_the_validation_loss_after_a_step():
 
 @pytest.mark.parametrize("start", [1.0, 8.0])
 def test_it_finds_by_how_much_the_teacher_is_too_sure(start):
-    model = distiller(share=0.0, rate=0.3, batch_size=512, teacher=start)
+    # The student follows sooner than the temperatures move.
+    model = distiller(share=0.0, rate=3.0, batch_size=512, teacher=start)
     ratios = []
 
     def note(epoch, logs):
@@ -121,7 +122,7 @@ def test_it_finds_by_how_much_the_teacher_is_too_sure(start):
     log_probs = log_softmax(3 * (held_x @ TRUTH) / grid[:, None, None])
     losses = -log_probs[:, np.arange(512), held_y].mean(-1)
     best = grid[np.argmin(losses)]
-    assert np.mean(ratios[-5:]) == pytest.approx(best, rel=0.1)
+    assert np.mean(ratios[-5:]) == pytest.approx(best, rel=0.05)
 
 
 def test_one_temperature_for_both():
