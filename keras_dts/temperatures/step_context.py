@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_dts.backend import value_and_grad
 from keras_dts.types import Tensor
 
 
-@dataclasses.dataclass(frozen=True)
-class StepContext:
+class StepContext(NamedTuple):
     """The training step that comes, for `Temperature.before_step`.
 
     Attributes:
