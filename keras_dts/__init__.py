@@ -9,7 +9,7 @@ from keras_dts_command import check_backend
 if "keras" not in sys.modules:
     check_backend()  # Keras's own message does not name what is missing
 
-from keras_dts import callbacks, losses, metrics, temperatures
+from keras_dts import callbacks, losses, metrics, schedules, temperatures
 from keras_dts.cache import TeacherCache, cache_teacher
 from keras_dts.callbacks import DTS
 from keras_dts.distiller import Distiller
@@ -27,6 +27,7 @@ __all__ = [
     "compare",
     "losses",
     "metrics",
+    "schedules",
     "temperatures",
 ]
 

@@ -52,6 +52,7 @@ ONE_BACKEND = {
     "tests/cache/test_hostile.py": "torch",
     "tests/cache/test_lock.py": "torch",
     "tests/cache/test_storage.py": "torch",
+    "tests/callbacks/test_phase_arguments.py": "torch",
     "tests/callbacks/test_report.py": "torch",
     "tests/data": "torch",
     "tests/experiments": "torch",

@@ -1,11 +1,13 @@
-"""Callbacks that drive a temperature, and callbacks that show a training."""
+"""Callbacks that drive a training, and callbacks that show one."""
 
 from keras_dts.callbacks.dts import DTS
 from keras_dts.callbacks.histogram import TemperatureHistogram
+from keras_dts.callbacks.phase import Phase
 from keras_dts.callbacks.report import RunReport
 
 __all__ = [
     "DTS",
+    "Phase",
     "RunReport",
     "TemperatureHistogram",
 ]

@@ -75,7 +75,12 @@ class LiveTeacher:
         self._distiller = distiller
 
     def __call__(
-        self, x: Any, state: Any, plan: ChunkPlan | None, *, training: bool
+        self,
+        x: Any,
+        state: Any,
+        plan: ChunkPlan | None,
+        *,
+        training: bool = False,
     ) -> TeacherOutputs:
         """Returns the teacher's outputs for a batch's `x`."""
         with self._scope(state, training), no_gradient():

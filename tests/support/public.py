@@ -9,6 +9,7 @@ MODULES = (
     "keras_dts.losses",
     "keras_dts.metrics",
     "keras_dts.plots",
+    "keras_dts.schedules",
     "keras_dts.temperatures",
 )
 PUBLIC = [
