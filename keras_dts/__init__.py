@@ -9,7 +9,14 @@ from keras_dts_command import check_backend
 if "keras" not in sys.modules:
     check_backend()  # Keras's own message does not name what is missing
 
-from keras_dts import callbacks, losses, metrics, optimizers, temperatures
+from keras_dts import (
+    callbacks,
+    losses,
+    metrics,
+    optimizers,
+    schedules,
+    temperatures,
+)
 from keras_dts.cache import TeacherCache, cache_teacher
 from keras_dts.callbacks import DTS
 from keras_dts.distiller import Distiller
@@ -28,6 +35,7 @@ __all__ = [
     "losses",
     "metrics",
     "optimizers",
+    "schedules",
     "temperatures",
 ]
 

@@ -53,6 +53,7 @@ ONE_BACKEND = {
     "tests/cache/test_lock.py": "torch",
     "tests/cache/test_storage.py": "torch",
     "tests/callbacks/test_exponents.py": "torch",
+    "tests/callbacks/test_phase_arguments.py": "torch",
     "tests/callbacks/test_report.py": "torch",
     "tests/callbacks/test_temp_balance.py": "torch",
     "tests/data": "torch",

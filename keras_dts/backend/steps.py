@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -71,6 +71,27 @@ def without_gradient(
         with no_gradient():
             return function(*tensors)
     return function(*map(ops.stop_gradient, tensors))
+
+
+def seeded(*numbers: Any) -> AbstractContextManager[Any]:
+    """Returns a context in which PyTorch's own random numbers follow a seed.
+
+    Keras gives a layer without a seed these numbers there.
+
+    Args:
+        *numbers: What the seed follows from, integers or integer scalars.
+    """
+    if keras.config.backend() != "torch":
+        return contextlib.nullcontext()
+    return _seeded_torch(sum(int(number) for number in numbers))
+
+
+@contextlib.contextmanager
+def _seeded_torch(seed: int) -> Iterator[None]:
+    torch: Any = importlib.import_module("torch")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
 
 
 def needs_gradient(tensor: Tensor) -> bool:

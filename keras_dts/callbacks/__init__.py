@@ -1,12 +1,14 @@
-"""Callbacks that drive temperatures or learning rates, or show a training."""
+"""Callbacks that drive a training, and callbacks that show one."""
 
 from keras_dts.callbacks.dts import DTS
 from keras_dts.callbacks.histogram import TemperatureHistogram
+from keras_dts.callbacks.phase import Phase
 from keras_dts.callbacks.report import RunReport
 from keras_dts.callbacks.temp_balance import TempBalance
 
 __all__ = [
     "DTS",
+    "Phase",
     "RunReport",
     "TempBalance",
     "TemperatureHistogram",

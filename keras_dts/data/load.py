@@ -1,7 +1,8 @@
 """Loads data sets by their names.
 
 The arrays come from scikit-learn ("digits"), from archives of npm's registry
-("spam_assassin", "state_of_the_union") or from TensorFlow Datasets (all
+("spam_assassin", "state_of_the_union"), from a wheel of PyPI (time series),
+from an archive that the user has ("har"), or from TensorFlow Datasets (all
 others). The packages are optional and are imported by the first call that needs
 them; the archives need none.
 """
@@ -12,16 +13,15 @@ import os
 
 from keras_dts.data.images import load_digits
 from keras_dts.data.mail import load_spam_assassin
+from keras_dts.data.series import SERIES, load_har, load_series
 from keras_dts.data.speeches import load_state_of_the_union
 from keras_dts.data.splits import Corpus, Splits
 from keras_dts.data.tfds import TEST_SPLITS, load_tfds
 from keras_dts.utils import check_choice
 
 
-def load(
-    name: str, *, data_dir: str | os.PathLike[str] | None = None
-) -> Splits:
-    """Loads a classification data set of images or texts into memory.
+def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Splits:
+    """Loads a classification data set into memory: images, texts, time series.
 
     | name | training / test images | shape | classes |
     |---|---|---|---|
@@ -39,6 +39,15 @@ def load(
     | `"glue/qnli"` | 104,743 / 5,463 | question, sentence | 2 |
     | `"glue/mnli"` | 392,702 / 9,815 | premise, hypothesis | 3 |
     | `"glue/mnli_mismatched"` | 392,702 / 9,832 | premise, hypothesis | 3 |
+
+    | name | training / test series | time x channels | classes |
+    |---|---|---|---|
+    | `"osu_leaf"` | 200 / 242 | 427 x 1 | 6 |
+    | `"arrow_head"` | 36 / 175 | 251 x 1 | 3 |
+    | `"gun_point"` | 50 / 150 | 150 x 1 | 2 |
+    | `"italy_power"` | 67 / 1,029 | 24 x 1 | 2 |
+    | `"basic_motions"` | 40 / 40 | 100 x 6 | 4 |
+    | `"har"` | 7,352 / 2,947 | 128 x 9 | 6 |
 
     The digits are part of scikit-learn and have one fixed split, by class. The
     mails are an archive of npm's registry, see below. TensorFlow Datasets
@@ -77,22 +86,39 @@ def load(
     mails of the test, and of 26 of the 822 ham mails, also begin a training
     mail.
 
+    **The time series** but `"har"` are read out of the wheel of aeon 1.6.0,
+    which is not imported: four sets of the UCR archive and, with
+    accelerometer and gyroscope, one of the UEA archive, in the archives' own
+    splits. Each channel of each series has mean 0 and standard deviation 1.
+    The names of the classes of the first four are in the order in which the
+    archive's descriptions list them.
+
+    `"har"`, smartphones on thirty waists, is read from the archive of the UCI
+    repository that you have, or from the folder that it was unpacked to:
+    `load("har", "UCI HAR Dataset.zip")`. Its channels are `body_acc`,
+    `body_gyro` and `total_acc`, x, y and z each, of mean 0 and standard
+    deviation 1 over all training windows: normalised one by one, windows would
+    lose how the wearer is turned, which tells standing from lying.
+
     Args:
         name: A name in the tables.
-        data_dir: Directory of the prepared data sets, or of the mails'
-            archive; `None` is TensorFlow Datasets' own
-            (`~/tensorflow_datasets`), for the mails Keras's
-            (`~/.keras/datasets`). The digits do not use it.
+        data_dir: Directory of the prepared data sets, or of the archive of
+            mails or time series; `None` is TensorFlow Datasets' own
+            (`~/tensorflow_datasets`), for archives Keras's
+            (`~/.keras/datasets`). For `"har"` the archive or its folder
+            itself. The digits do not use it.
 
     Returns:
         A `Splits`: `(x_train, y_train, x_test, y_test, num_classes,
         class_names)`, with images of shape `(n, height, width, channels)` in
-        [0, 1] or texts of shape `(n,)`, and labels of shape `(n,)`.
+        [0, 1], texts of shape `(n,)` or series of shape `(n, time, channels)`,
+        and labels of shape `(n,)`.
 
     Raises:
         ValueError: If `name` is not in the tables.
         ImportError: If an optional package that the data set needs is missing.
         RuntimeError: If the data set is not prepared and cannot be downloaded.
+        FileNotFoundError: For `"har"`, if `data_dir` is not its archive.
 
     Example:
     >>> from keras_dts import data
@@ -100,11 +126,16 @@ def load(
     >>> splits.x_train.shape, splits.x_test.shape
     ((1078, 8, 8, 1), (719, 8, 8, 1))
     """
-    check_choice("name", name, ["digits", "spam_assassin", *TEST_SPLITS])
+    names = ["digits", "spam_assassin", *SERIES, "har", *TEST_SPLITS]
+    check_choice("name", name, names)
     if name == "digits":
         return load_digits()
     if name == "spam_assassin":
         return load_spam_assassin(data_dir)
+    if name in SERIES:
+        return load_series(name, data_dir)
+    if name == "har":
+        return load_har(data_dir)
     return load_tfds(name, data_dir)
 
 

@@ -13,11 +13,12 @@ class Splits(NamedTuple):
 
     Args:
         x_train: Training images in [0, 1], shape `(n, height, width,
-            channels)`, float32; or training texts, an object array of `str`
-            of shape `(n,)`; or, for pairs of texts, a tuple of two such
+            channels)`, float32; or time series, shape `(n, time, channels)`,
+            float32; or training texts, an object array of `str` of shape
+            `(n,)`; or, for pairs of texts, a tuple of two such
             arrays in the order that KerasHub's tasks take.
         y_train: Training labels, shape `(n,)`, int32.
-        x_test: Test images or texts, in the form of `x_train`.
+        x_test: Test images, series or texts, in the form of `x_train`.
         y_test: Test labels, in the form of `y_train`.
         num_classes: The number of classes; labels are less than this.
         class_names: The names of the classes in the order of the labels, or

@@ -1,9 +1,10 @@
 """The distiller."""
 
 from keras_dts.distiller.distiller import Distiller
-from keras_dts.distiller.epochs import TrainingLength
+from keras_dts.distiller.epochs import FitReader, TrainingLength
 
 __all__ = [
     "Distiller",
+    "FitReader",
     "TrainingLength",
 ]

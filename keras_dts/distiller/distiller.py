@@ -73,8 +73,8 @@ class Distiller(TeacherStudentModel):
         distillation_loss_weights: A number of at least 0, or a
             `keras.optimizers.schedules` object, for each entry. Defaults to
             1 for each.
-        student_loss_weight: A number in `[0, 1]`, or a schedule over the
-            training steps. Defaults to 0.1.
+        student_loss_weight: A number in `[0, 1]`, or a schedule: over steps,
+            or a `keras_dts.schedules.EpochSchedule`. Defaults to 0.1.
         name: The name of this model.
         temperature: A positive number, `"auto"` (see
             `keras_dts.temperatures.AutoTemperature`), a schedule over the

@@ -21,8 +21,20 @@ class TrainingLength(keras.callbacks.Callback):
     training_epochs: int | None = None
 
 
+class FitReader(keras.callbacks.Callback):
+    """Abstract: a callback that reads the arguments of `Distiller.fit`."""
+
+    def read_fit(self, options: dict[str, Any]) -> None:
+        """Reads, and may refuse, the arguments before the training.
+
+        Args:
+            options: The arguments by name; `callbacks` is a list.
+        """
+        raise NotImplementedError(f"{type(self).__name__} needs `read_fit`.")
+
+
 class EpochDriver(keras.callbacks.Callback):
-    """Reports to a distiller's temperatures which epoch begins.
+    """Reports to a distiller's schedules and temperatures which epoch begins.
 
     Args:
         training_epochs: The epochs of the whole training, of which this call
@@ -47,14 +59,15 @@ class EpochDriver(keras.callbacks.Callback):
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        """Begins the epoch of each policy."""
+        """Begins the epoch of the weights of losses and of each policy."""
         if self._earlier is None:
             self._earlier = self._count_earlier(epoch)
+        epoch += self._earlier
         epochs = self._training_epochs or self.params["epochs"]
-        for policy in self.model.policies:
-            policy.begin_epoch(
-                self._earlier + epoch, epochs, self.params["steps"]
-            )
+        model = self.model
+        model.objective.clock.begin_epoch(epoch)
+        for policy in model.policies:
+            policy.begin_epoch(epoch, epochs, self.params["steps"])
 
     def _count_earlier(self, epoch: int) -> int:
         """Returns the epochs of earlier calls that `epoch` does not count."""
@@ -104,7 +117,7 @@ def add_callbacks(
         guard: A callback that goes first; an `EpochDriver` goes last.
 
     Raises:
-        ValueError: If something given is no callback.
+        ValueError: If something given is no callback, or one refuses.
     """
     given = options.get("callbacks")
     if isinstance(given, keras.callbacks.CallbackList):
@@ -116,6 +129,9 @@ def add_callbacks(
                 "`callbacks` must hold `keras.callbacks.Callback` objects. "
                 f"Received: {callback!r} of type {type(callback).__name__}"
             )
+    for callback in given:
+        if isinstance(callback, FitReader):
+            callback.read_fit({**options, "callbacks": given})
     lengths = [
         callback.training_epochs
         for callback in given

@@ -50,12 +50,13 @@ class FitData:
             return
         data = keras.utils.unpack_x_y_sample_weight(given)
         part = dict(zip(_NAMES, data, strict=True), batch_size=size)
-        self._check_is_evaluated(part, "validation_data")
-        if self._adapt(part, teacher=self._evaluates_teacher()):
+        if not self._adapt(part, teacher=self._evaluates_teacher()):
+            self._check_is_evaluated(part, "validation_data")
+            if part["y"] is not data[1]:
+                options["validation_data"] = tuple(part[n] for n in _NAMES)
+        else:
             options["validation_data"] = part["x"]
             options.pop("validation_batch_size", None)
-        elif part["y"] is not data[1]:
-            options["validation_data"] = tuple(part[name] for name in _NAMES)
 
     def for_evaluation(self, options: dict[str, Any]) -> None:
         """Converts the data of `evaluate`.
@@ -63,8 +64,8 @@ class FitData:
         Raises:
             ValueError: If arrays are given that nothing evaluates.
         """
-        self._check_is_evaluated(options, "x")
-        self._adapt(options, teacher=self._evaluates_teacher())
+        if not self._adapt(options, teacher=self._evaluates_teacher()):
+            self._check_is_evaluated(options, "x")
 
     def for_prediction(self, options: dict[str, Any]) -> None:
         """Converts the data of `predict`."""

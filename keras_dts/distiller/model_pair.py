@@ -72,6 +72,7 @@ class ModelPair:
             "student", student, terms.student_paths
         )
         self._terms = terms
+        self.passes = terms.passes
         self._layers = [teacher, student, *terms.projectors, *policies]
         self.policies = tuple(policies)
         self.from_logits = from_logits

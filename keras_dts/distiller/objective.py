@@ -28,7 +28,7 @@ from keras_dts.logits import (
 )
 from keras_dts.temperatures import Temperature, Temperatures
 from keras_dts.types import HiddenStates, TeacherOutputs, Tensor
-from keras_dts.utils import Schedule, Untracked, add_step_counter
+from keras_dts.utils import Schedule, ScheduleClock, Untracked
 
 
 class StepLosses(NamedTuple):
@@ -52,8 +52,8 @@ class Objective(keras.layers.Layer):
     w * student_loss + (1 - w) * sum(weight * term) + penalties
     ```
 
-    A layer, because it holds the terms, the number of steps, and the notes on
-    broken batches.
+    A layer, because it holds the terms, the steps and epochs of schedules, and
+    the notes on broken batches.
 
     Args:
         models: The teacher and the student.
@@ -81,10 +81,7 @@ class Objective(keras.layers.Layer):
         self._student_loss = student_loss
         self._weights = weights
         self._entry_weights = EntryWeights(name="entry_weights")
-        has_schedules = any(
-            isinstance(weight, Schedule) for weight in (weights[0], *weights[1])
-        )
-        self.step = add_step_counter(self) if has_schedules else None
+        self.clock = ScheduleClock(self, (weights[0], *weights[1]))
         self.notes = FaultNotes()
         self.built = True
 
@@ -94,10 +91,16 @@ class Objective(keras.layers.Layer):
         names = ["student_loss", "distillation_loss"]
         names += ["gap"] if self.terms.reads_logits else []
         names += ["temperature"] if self.terms.uses_temperature else []
+        names += self.terms.log_names
         return names
 
     def check_cache(self, cache: TeacherCache) -> None:
         """Raises a `ValueError` unless a cache has what the terms read."""
+        if self.terms.passes:
+            raise ValueError(
+                "`StudentGuidedFeatures` runs the teacher several times a "
+                "step, and needs its inputs. Received: a cache"
+            )
         cache.check_features(self.terms.teacher_paths)
         for name in self.terms.readers_of_outputs:
             cache.check_every_class(name, cache.output_indices)
@@ -164,6 +167,7 @@ class Objective(keras.layers.Layer):
             plan: How the step is cut into chunks, if it is.
             faults: What is wrong with the data of the step.
         """
+        self.clock.begin_step()
         logits, label_loss = self._logits(
             inputs.teacher, inputs.student.outputs, targets, plan
         )
@@ -184,8 +188,8 @@ class Objective(keras.layers.Layer):
             logged["gap"] = logits.gap()
         if temperature is not None:
             logged["temperature"] = temperature
-        if self.step is not None:
-            self.step.assign_add(1)
+        logged |= inputs.logged or {}
+        self.clock.end_step()
         faults |= faults_of_loss(total, [weight, *term_weights, temperature])
         if self.terms.reads_logits:
             faults |= logits.find_faults(faults["loss"])
@@ -235,7 +239,7 @@ class Objective(keras.layers.Layer):
         """Returns the value that a weight has in this step."""
         if not isinstance(weight, Schedule):
             return weight
-        return ops.clip(weight(self.step), 0.0, high)
+        return ops.clip(self.clock.value(weight), 0.0, high)
 
 
 def _weighted_sum(weights: list[Any], values: list[Tensor]) -> Tensor:

@@ -75,7 +75,9 @@ class Steps:
         y = known_labels(y)
         if plan is not None and not plan.allows(y):
             plan = None
-        teacher = self._source.outputs(x, state[0] if state else None, plan)
+        teacher = self._source.outputs(
+            x, state[0] if state else None, plan, training=training
+        )
         x = x.inputs if isinstance(x, CachedBatch) else x
         faults = faults_of_data(x, sample_weight)
         if training:
@@ -136,7 +138,12 @@ class Steps:
         targets = self._targets(y.y, sample_weight)
         losses = self._objective.compute(
             TermInputs(
-                y.inputs, y.teacher, student, sample_weight, targets.names
+                y.inputs,
+                y.teacher,
+                student,
+                sample_weight,
+                targets.names,
+                {},
             ),
             targets,
             plan,

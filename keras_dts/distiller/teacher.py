@@ -34,7 +34,12 @@ class TeacherSource:
         self._cached = CachedTeacher(models, distiller.teacher)
 
     def outputs(
-        self, x: Any, state: Any = None, plan: ChunkPlan | None = None
+        self,
+        x: Any,
+        state: Any = None,
+        plan: ChunkPlan | None = None,
+        *,
+        training: bool = False,
     ) -> TeacherOutputs:
         """Returns the teacher's outputs for a batch.
 
@@ -43,13 +48,14 @@ class TeacherSource:
             state: On JAX, the state of the training, else `None`.
             plan: `None`, or how the step is cut into chunks, if it is large
                 enough.
+            training: Whether the step trains, so that losses read them.
         """
         inputs = x.inputs if isinstance(x, CachedBatch) else x
         self._models.ensure_ready(inputs)
         if isinstance(x, CachedBatch):
             teacher = self._cached(x)
         else:
-            teacher = self._live(x, state, plan)
+            teacher = self._live(x, state, plan, training=training)
         if isinstance(inputs, PreprocessedInputs) and inputs.spans:
             outputs, overlap = align_spans(teacher.outputs, *inputs.spans)
             return teacher._replace(outputs=outputs, overlap=overlap)
@@ -69,26 +75,41 @@ class LiveTeacher:
         self._distiller = distiller
 
     def __call__(
-        self, x: Any, state: Any, plan: ChunkPlan | None
+        self,
+        x: Any,
+        state: Any,
+        plan: ChunkPlan | None,
+        *,
+        training: bool = False,
     ) -> TeacherOutputs:
         """Returns the teacher's outputs for a batch's `x`."""
-        with self._scope(state), no_gradient():
+        with self._scope(state, training), no_gradient():
             outputs, features = self._models.teacher(x, plan)
+            for name, run in self._models.passes if training else ():
+                step = self._distiller.optimizer.iterations.value
+                features[name] = run(self._models.teacher_input(x), step)
         return TeacherOutputs(outputs, features)
 
-    def _scope(self, state: Any) -> AbstractContextManager[Any]:
+    def _scope(self, state: Any, training: bool) -> AbstractContextManager[Any]:
         """Returns a scope that drops what the teacher assigns.
 
         On JAX, it also gives the teacher the values in the state.
         """
         if state is None:
             return keras.StatelessScope()
-        variables = [
-            *self._distiller.trainable_variables,
-            *self._distiller.non_trainable_variables,
+        distiller = self._distiller
+        groups = [
+            distiller.trainable_variables,
+            distiller.non_trainable_variables,
         ]
+        if training:
+            groups.append(distiller.optimizer.variables)
         return keras.StatelessScope(
-            zip(variables, [*state[0], *state[1]], strict=True)
+            [
+                pair
+                for variables, values in zip(groups, state, strict=False)
+                for pair in zip(variables, values, strict=True)
+            ]
         )
 
 

@@ -11,6 +11,8 @@ import keras
 from keras_dts.features.capture import capture
 from keras_dts.types import ModelOutputs
 
+_INPUT_OF = "input of "
+
 
 class FeatureExtractor:
     """A model that returns its output, and the outputs of some of its layers.
@@ -22,6 +24,7 @@ class FeatureExtractor:
             names joined by slashes, such as
             `"bert_backbone/transformer_layer_1"`. In a layer that is no
             model, a name may also be the attribute that holds the next one.
+            `input_of` makes a path of what a layer gets.
 
     Raises:
         ValueError: If there is no such layer.
@@ -36,7 +39,8 @@ class FeatureExtractor:
         self._came_built = model.built
         self._paths: dict[keras.Layer, list[str]] = {}
         for path in paths:
-            layer = find_layer(model, path, f"{role}_layer_name")
+            name = path.removeprefix(_INPUT_OF)
+            layer = find_layer(model, name, f"{role}_layer_name")
             self._paths.setdefault(layer, []).append(path)
 
     def __call__(self, inputs: Any, training: bool | None) -> ModelOutputs:
@@ -80,10 +84,16 @@ def _record(
     *args: Any,
     **kwargs: Any,
 ) -> Any:
-    """Calls a layer, and keeps what it returns by its paths."""
+    """Calls a layer, and keeps what it gets or returns by its paths."""
     output = call(*args, **kwargs)
-    features.update(dict.fromkeys(paths, output))
+    for path in paths:
+        features[path] = args[0] if path.startswith(_INPUT_OF) else output
     return output
+
+
+def input_of(path: str) -> str:
+    """Returns the path of what a layer gets, not of what it returns."""
+    return _INPUT_OF + path
 
 
 def find_layer(model: keras.Model, path: str, argument: str) -> keras.Layer:

@@ -11,6 +11,7 @@ from keras_dts.losses.kd import KD
 from keras_dts.losses.mlkd import MLKD
 from keras_dts.losses.reverse_kl import ReverseKL
 from keras_dts.losses.skew import SkewKL, SkewReverseKL
+from keras_dts.losses.student_guided import StudentGuidedFeatures
 from keras_dts.losses.total_variation import TotalVariation
 from keras_dts.losses.universal import UniversalLogitDistillation
 from keras_dts.losses.values import (
@@ -36,6 +37,7 @@ __all__ = [
     "ReverseKL",
     "SkewKL",
     "SkewReverseKL",
+    "StudentGuidedFeatures",
     "TotalVariation",
     "UniversalLogitDistillation",
 ]

@@ -24,25 +24,27 @@ class AnnealingKD(BatchLoss):
 
     In the first phase, of `epochs` epochs, the level grows from 1 to `levels`
     (see `keras_dts.temperatures.AnnealedTeacher`, which `fit` moves) and no
-    labels count; the second is a `student_loss_weight` that steps from 0 to 1
-    when the first is over:
+    labels count. The second begins with the best student of the first, and a
+    new optimizer:
 
     ```python
-    first = 80 * steps_per_epoch
-    keras_dts.Distiller(
+    distiller = keras_dts.Distiller(
         teacher,
         student,
         keras_dts.losses.AnnealingKD(epochs=80),
-        student_loss_weight=(
-            keras.optimizers.schedules.PiecewiseConstantDecay(
-                [first - 1], [0.0, 1.0]
-            )
-        ),
+        student_loss_weight=keras_dts.schedules.EpochSchedule([80], [0.0, 1.0]),
+    )
+    distiller.compile(optimizer, loss, metrics=["accuracy"])
+    distiller.fit(
+        x,
+        y,
+        epochs=100,
+        validation_data=validation,
+        callbacks=[keras_dts.callbacks.Phase(begins=80)],
     )
     ```
 
-    The paper goes on from the best checkpoint of phase 1: for that, use two
-    calls of `fit`. The value is in squared logits, not in nats.
+    The value is in squared logits, not in nats.
 
     Args:
         epochs: The epochs of phase 1. At least `levels`.

@@ -14,19 +14,21 @@ from keras_dts.temperatures.base import (
     TemperatureFunction,
     constant,
 )
-from keras_dts.utils import Schedule, add_step_counter, check_first
+from keras_dts.utils import Schedule, ScheduleClock, check_first
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
 class ScheduledTemperature(Temperature):
-    """Follows a `keras.optimizers.schedules` object over the training steps.
+    """Follows a schedule over the training steps, or over the epochs.
 
     The first step has the schedule's value at 0. Values below 0.001 count as
     0.001. Wherever a temperature is wanted, the schedule itself may be given
     and means the same.
 
     Args:
-        schedule: The temperature over the number of steps.
+        schedule: The temperature over the number of steps, a
+            `keras.optimizers.schedules` object, or a
+            `keras_dts.schedules.EpochSchedule`.
 
     Raises:
         ValueError: If `schedule` is no schedule, or does not begin with a
@@ -57,16 +59,29 @@ class ScheduledTemperature(Temperature):
             )
         check_first("schedule", schedule)
         self.schedule = schedule
-        self.step = add_step_counter(self)
+        self._clock = ScheduleClock(self, [schedule])
+
+    @property
+    def step(self) -> Any:
+        """The steps so far; `None` with an `EpochSchedule`."""
+        return self._clock.step
+
+    def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
+        """Notes the epoch."""
+        self._clock.begin_epoch(epoch)
+
+    def begin_step(self, batch: BatchLogits) -> None:
+        """Raises a `ValueError` if the epoch is wanted and not known."""
+        self._clock.begin_step()
 
     def snapshot(self, batch: BatchLogits) -> TemperatureFunction:
         """Returns a function that gives every output the schedule's value."""
-        now = ops.cast(self.schedule(self.step.value), self.compute_dtype)
+        now = ops.cast(self._clock.value(self.schedule), self.compute_dtype)
         return constant(ops.maximum(now, FLOOR))
 
     def end_step(self, batch: BatchLogits) -> None:
         """Counts the step."""
-        self.step.assign(self.step + 1)
+        self._clock.end_step()
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

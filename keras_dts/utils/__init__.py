@@ -1,14 +1,11 @@
 """Functions that every wing uses, and that use no other wing."""
 
 from keras_dts.utils.checks import (
-    Schedule,
     check_choice,
     check_count,
-    check_first,
     check_function,
     check_number,
     check_temperature,
-    check_weight,
 )
 from keras_dts.utils.data_adapter import DataAdapter
 from keras_dts.utils.dtypes import loss_dtype, to_loss_dtype
@@ -18,6 +15,13 @@ from keras_dts.utils.keras_losses import is_keras_loss, unreduced
 from keras_dts.utils.models import add_step_counter, layers_in, symbolic_input
 from keras_dts.utils.optional import require, require_matplotlib
 from keras_dts.utils.progress import EpochBar, print_now
+from keras_dts.utils.schedules import (
+    EpochSchedule,
+    Schedule,
+    ScheduleClock,
+    check_first,
+    check_weight,
+)
 from keras_dts.utils.serialization import deserialize, serialize
 from keras_dts.utils.shapes import same_shape, show, static_shape
 from keras_dts.utils.structure import (
@@ -34,7 +38,9 @@ from keras_dts.utils.versions import __version__, versions
 __all__ = [
     "DataAdapter",
     "EpochBar",
+    "EpochSchedule",
     "Schedule",
+    "ScheduleClock",
     "Untracked",
     "__version__",
     "add_step_counter",

@@ -6,10 +6,7 @@ import math
 import numbers
 from typing import Any
 
-import keras
 import numpy as np
-
-Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 # The limits of a temperature: beyond them its square is 0 or infinite in
 # float32, and so is the loss.
@@ -99,47 +96,6 @@ def check_choice(name: str, value: Any, choices: list[Any]) -> None:
         raise ValueError(
             f"`{name}` must be one of {listed}. Received: {name}={value!r}"
         )
-
-
-def check_weight(name: str, value: Any, *, high: float | None = None) -> None:
-    """Raises unless `value` is a weight of at least 0, or a schedule of such.
-
-    Args:
-        name: The argument's name, for the error message.
-        value: The argument's value.
-        high: `None`, or the highest value.
-
-    Raises:
-        ValueError: If the weight, or that of the first step, is none.
-    """
-    if isinstance(value, Schedule):
-        check_first(name, value, low=0.0, high=high)
-    else:
-        check_number(name, value, low=0.0, high=high)
-
-
-def check_first(name: str, schedule: Any, **limits: float | None) -> None:
-    """Raises unless a schedule begins with a finite number within limits.
-
-    What comes later is not asked for: a schedule need not make sense after
-    the last step of its training.
-
-    Args:
-        name: The argument's name, for the error message.
-        schedule: The schedule.
-        **limits: As for `check_number`.
-
-    Raises:
-        ValueError: If its value at step 0 is not such a number.
-    """
-    first = float(keras.ops.convert_to_numpy(schedule(0)))
-    try:
-        check_number(name, first, **limits)
-    except ValueError as error:
-        raise ValueError(
-            f"`{name}` must be a schedule of finite numbers in its range. "
-            f"Received: a {type(schedule).__name__} that is {first} at step 0"
-        ) from error
 
 
 def _in_float32(value: Any) -> float:

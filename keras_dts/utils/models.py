@@ -13,8 +13,21 @@ def add_step_counter(layer: keras.layers.Layer) -> Any:
     Returns:
         The variable, an int32 scalar, 0 at first.
     """
+    return _add_counter(layer, "step")
+
+
+def add_epoch(layer: keras.layers.Layer) -> Any:
+    """Adds the epoch that a training is in to a layer, which saves it.
+
+    Returns:
+        The variable, an int32 scalar, 0 at first.
+    """
+    return _add_counter(layer, "epoch")
+
+
+def _add_counter(layer: keras.layers.Layer, name: str) -> Any:
     return layer.add_weight(
-        name="step",
+        name=name,
         shape=(),
         dtype="int32",
         initializer="zeros",

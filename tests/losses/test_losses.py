@@ -21,6 +21,7 @@ from keras_dts.losses import (
     SkewReverseKL,
     UniversalLogitDistillation,
 )
+from keras_dts.schedules import EpochSchedule
 from keras_dts.temperatures import (
     AutoTemperature,
     ConsistentTemperature,
@@ -199,10 +200,7 @@ def test_cosine_by_hand():
 
 
 def test_annealing_has_two_phases():
-    first = 4 * 4
-    weight = keras.optimizers.schedules.PiecewiseConstantDecay(
-        [first - 1], [0.0, 1.0]
-    )
+    weight = EpochSchedule([4], [0.0, 1.0])
     teacher, student = mlp(16, seed=1), mlp(seed=2)
     distiller = Distiller(
         teacher,

@@ -10,6 +10,7 @@ MODULES = (
     "keras_dts.metrics",
     "keras_dts.optimizers",
     "keras_dts.plots",
+    "keras_dts.schedules",
     "keras_dts.temperatures",
 )
 PUBLIC = [

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_dts.features import Projector
+from keras_dts.features import Projector, StochasticPasses
 from keras_dts.logits import weighted_mean
 from keras_dts.losses import LogitDistillation
 from keras_dts.temperatures import Temperature
@@ -23,6 +23,8 @@ class TermInputs(NamedTuple):
         student: The student's outputs and features.
         sample_weight: The user's weights, or `None`.
         names: As in `Targets`.
+        logged: Where terms put what they log beside their values, scalars,
+            or `None`.
     """
 
     inputs: Any
@@ -30,6 +32,7 @@ class TermInputs(NamedTuple):
     student: ModelOutputs
     sample_weight: Any
     names: tuple[str, ...] = ()
+    logged: dict[str, Tensor] | None = None
 
     def weights_of_outputs(self) -> list[Any]:
         """Returns the user's weights for each output, in a flat list."""
@@ -45,6 +48,10 @@ class Term(keras.layers.Layer):
     student_paths: tuple[str, ...] = ()
     # The losses on logits, if it has some.
     losses_on_logits: tuple[LogitDistillation, ...] = ()
+    # Runs of the teacher that the term needs, by a name among the features.
+    passes: tuple[tuple[str, StochasticPasses], ...] = ()
+    # The names of what it logs.
+    log_names: tuple[str, ...] = ()
     # Whether some of its losses read outputs as the models return them.
     reads_outputs = False
 

@@ -9,8 +9,14 @@ import keras
 from keras_dts.distiller.terms.base import Term
 from keras_dts.distiller.terms.feature_term import FeatureTerm
 from keras_dts.distiller.terms.output_term import OutputTerm
+from keras_dts.distiller.terms.passes_term import PassesTerm
 from keras_dts.distiller.terms.per_output_term import PerOutputTerm
-from keras_dts.losses import LogitDistillation, ValueLoss, from_keras
+from keras_dts.losses import (
+    LogitDistillation,
+    StudentGuidedFeatures,
+    ValueLoss,
+    from_keras,
+)
 from keras_dts.temperatures import Temperature
 from keras_dts.types import ModelOutputs
 
@@ -47,6 +53,8 @@ class Terms(keras.layers.Layer):
         projectors: The projectors of features.
         policies: The temperatures that losses have of their own.
         losses_on_logits: The losses on logits.
+        passes: Runs of the teacher that terms need, by name.
+        log_names: The names of what terms log.
         reads_logits: Whether there is a loss on logits.
         only_logits: Whether there is nothing but losses on logits.
         readers_of_outputs: The names of the losses that read the outputs as
@@ -65,6 +73,8 @@ class Terms(keras.layers.Layer):
         self.projectors = self._all("projectors")
         self.policies = self._all("policies")
         self.losses_on_logits = self._all("losses_on_logits")
+        self.passes = self._all("passes")
+        self.log_names = self._all("log_names")
         self.reads_logits = bool(self.losses_on_logits)
         self.only_logits = all(
             term.losses_on_logits and not term.reads_outputs
@@ -151,6 +161,8 @@ def to_term(loss: Any, teacher: keras.Model, student: keras.Model) -> Term:
         return PerOutputTerm(loss)
     if isinstance(loss, keras.distillation.FeatureDistillation):
         return FeatureTerm(loss)
+    if isinstance(loss, StudentGuidedFeatures):
+        return PassesTerm(loss, teacher, student)
     if isinstance(loss, keras.distillation.DistillationLoss):
         loss.validate_model_compatibility(teacher, student)
         return OutputTerm(loss)

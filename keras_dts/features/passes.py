@@ -1,0 +1,163 @@
+"""Passes of a model with some of its dropout on."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from keras_dts.backend import seeded
+from keras_dts.features.capture import capture
+from keras_dts.features.extractor import FeatureExtractor, find_layer
+from keras_dts.types import Tensor
+
+_DROPOUT = (
+    layers.Dropout,
+    layers.SpatialDropout1D,
+    layers.SpatialDropout2D,
+    layers.SpatialDropout3D,
+    layers.AlphaDropout,
+    layers.GaussianDropout,
+)
+
+# From a layer to whether it is on.
+Choice = Callable[[keras.Layer], bool]
+
+
+class StochasticPasses:
+    """Runs a model several times, with other dropout masks each time.
+
+    Everything else runs for inference, such as BatchNormalization. The passes
+    are one call on a batch that is as many times as large.
+
+    Args:
+        model: The model.
+        path: The layer whose output, or input, is wanted.
+        passes: The number of passes.
+        dropout: Which dropout layers are on: a list of paths, a function from
+            a layer to a bool, or `None` for all.
+        seed: What the masks follow from, with the layer and the step.
+
+    Raises:
+        ValueError: If no dropout layer of a rate above 0 is on.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        path: str,
+        passes: int,
+        dropout: Sequence[str] | Choice | None,
+        seed: int,
+    ) -> None:
+        self._extractor = FeatureExtractor("teacher", model, [path])
+        self._path = path
+        self._passes = passes
+        self._seed = seed
+        self._on = [layer for layer in _chosen(model, dropout) if layer.rate]
+        if not self._on:
+            raise ValueError(
+                "`teacher` must have a dropout layer of a rate above 0 among "
+                f"those that `dropout` chooses. Received: {model.name!r}, "
+                f"dropout={dropout!r}"
+            )
+
+    def __call__(self, inputs: Any, step: Any) -> Tensor:
+        """Returns the features of each pass.
+
+        Args:
+            inputs: The model's input.
+            step: The number of the step, an integer scalar.
+
+        Returns:
+            Shape `(batch, passes, features)`.
+        """
+        many = keras.tree.map_structure(
+            lambda x: ops.repeat(x, self._passes, axis=0), inputs
+        )
+        handlers = {
+            layer: functools.partial(self._call, layer, number, step)
+            for number, layer in enumerate(self._on)
+        }
+        with capture(handlers):
+            found = self._extractor(many, training=False).features[self._path]
+        shape = ops.shape(found)
+        width = int(np.prod([int(n) for n in found.shape[1:]]))
+        return ops.reshape(
+            found, (shape[0] // self._passes, self._passes, width)
+        )
+
+    def _call(
+        self,
+        layer: keras.Layer,
+        number: int,
+        step: Any,
+        call: Callable[..., Any],
+        inputs: Any,
+        *_: Any,
+        **__: Any,
+    ) -> Any:
+        """Calls a dropout layer that is on, with masks of this step alone."""
+        state = layer.seed_generator.state
+        first = (self._seed * 1_000_003 + number * 7_919) % 2**31
+        pair = (ops.convert_to_tensor(first), step)
+        state.assign(ops.stack([ops.cast(x, state.dtype) for x in pair]))
+        with seeded(first, step):
+            return call(inputs, training=True)
+
+
+def _chosen(
+    model: keras.Model, dropout: Sequence[str] | Choice | None
+) -> Iterator[Any]:
+    if dropout is None or callable(dropout):
+        for layer in layers_in(model):
+            if isinstance(layer, _DROPOUT) and (
+                dropout is None or dropout(layer)
+            ):
+                yield layer
+        return
+    for path in dropout:
+        layer = find_layer(model, path, "dropout")
+        if not isinstance(layer, _DROPOUT):
+            raise ValueError(
+                "`dropout` must name dropout layers. Received: "
+                f"{path!r}, a {type(layer).__name__}"
+            )
+        yield layer
+
+
+def layers_in(model: keras.Layer) -> list[keras.Layer]:
+    """Returns all layers inside of a layer or model, at any depth."""
+    found: dict[int, keras.Layer] = {}
+    waiting = [model]
+    while waiting:
+        layer = waiting.pop()
+        inside = [*getattr(layer, "layers", ()), *vars(layer).values()]
+        for value in keras.tree.flatten(inside):
+            if isinstance(value, keras.Layer) and id(value) not in found:
+                found[id(value)] = value
+                waiting.append(value)
+    return list(found.values())
+
+
+def penultimate(model: keras.Model, argument: str) -> keras.Layer:
+    """Returns the last layer with weights, whose input is the last feature.
+
+    Args:
+        model: The model.
+        argument: The argument that names another layer, for the message.
+
+    Raises:
+        ValueError: If no layer of the model itself has weights.
+    """
+    for layer in reversed(model.layers):
+        if layer.weights and not isinstance(layer, keras.Model):
+            return layer
+    raise ValueError(
+        f"`{argument}` must name a layer: no layer of {model.name!r} has "
+        "weights of its own. Received: None"
+    )

@@ -1,0 +1,5 @@
+"""Schedules over epochs."""
+
+from keras_dts.utils import EpochSchedule
+
+__all__ = ["EpochSchedule"]
