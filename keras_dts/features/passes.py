@@ -14,6 +14,7 @@ from keras_dts.backend import seeded
 from keras_dts.features.capture import capture
 from keras_dts.features.extractor import FeatureExtractor, find_layer
 from keras_dts.types import Tensor
+from keras_dts.utils import layers_in
 
 _DROPOUT = (
     layers.Dropout,
@@ -128,20 +129,6 @@ def _chosen(
                 f"{path!r}, a {type(layer).__name__}"
             )
         yield layer
-
-
-def layers_in(model: keras.Layer) -> list[keras.Layer]:
-    """Returns all layers inside of a layer or model, at any depth."""
-    found: dict[int, keras.Layer] = {}
-    waiting = [model]
-    while waiting:
-        layer = waiting.pop()
-        inside = [*getattr(layer, "layers", ()), *vars(layer).values()]
-        for value in keras.tree.flatten(inside):
-            if isinstance(value, keras.Layer) and id(value) not in found:
-                found[id(value)] = value
-                waiting.append(value)
-    return list(found.values())
 
 
 def penultimate(model: keras.Model, argument: str) -> keras.Layer:
