@@ -42,13 +42,14 @@ class UndoableStep:
         self._notes = notes
         self._before = before
         self._kept: list[Any] | None = None
+        self._logs: dict[str, Any] | None = None
 
     def look_again(self) -> None:
         """Forgets which variables there are: the models may have changed.
 
         Where Python runs in every step, finding them takes long.
         """
-        self._kept = None
+        self._kept = self._logs = None
 
     def __call__(self, step: Callable[..., Any], *args: Any) -> Any:
         """Runs a step.
@@ -69,10 +70,14 @@ class UndoableStep:
             self._kept = self._moved_by_a_step(after_the_loss=[])
         copies = Copies(self._kept)
         try:
-            return step(*self._before(data))
+            self._logs = step(*self._before(data))
         except StoppedStepError:
             copies.put_back()
-            return self._distiller.get_metrics_result()
+            # It logs what the steps before it do.
+            self._logs = self._as_they_are(
+                self._logs or self._distiller.get_metrics_result()
+            )
+        return self._logs
 
     def _put_back(self, step: Callable[..., Any], data: Any) -> Any:
         """Runs a step, and then puts back what it moved, if need be."""

@@ -52,6 +52,18 @@ def test_what_needs_labels_is_not_logged_where_there_are_none():
     assert set(model.fit(X, LABELS, verbose=0).history) == with_labels
 
 
+@pytest.mark.filterwarnings("ignore:`x` must be finite")
+def test_a_broken_batch_logs_what_the_others_do():
+    model = distiller(crossentropy())
+    model.compile("sgd", crossentropy(), metrics=["accuracy"], on_fault="skip")
+    model.fit(X, LABELS, verbose=0)
+    bad = X.copy()
+    bad[-1] = np.nan
+    options = {"batch_size": 8, "shuffle": False, "verbose": 0}
+    good = set(model.fit(X, **options).history)
+    assert set(model.fit(bad, **options).history) == good
+
+
 def test_an_evaluation_of_nothing_is_refused():
     model = distiller(crossentropy())
     with pytest.raises(ValueError, match="`x` must have labels, or `comp"):
