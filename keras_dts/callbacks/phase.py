@@ -16,6 +16,8 @@ from keras_dts.utils import check_choice, check_count
 # Parts of names by which `mode="auto"` knows what is better.
 _UP = ("acc", "auc", "precision", "recall", "f1", "iou", "agreement")
 _DOWN = ("loss", "error", "entropy", "perplexity", "teacher_kl", "gap")
+# Variables of an optimizer that callbacks set.
+_SET_BY_CALLBACKS = ("learning_rate", "multipliers")
 
 
 class Phase(FitReader):
@@ -260,11 +262,12 @@ def _as_new(optimizer: keras.optimizers.Optimizer) -> Any:
 def _reset(optimizer: keras.optimizers.Optimizer, variables: list[Any]) -> None:
     """Gives an optimizer's variables the values of a new one.
 
-    The learning rate stays, since callbacks set it. A compiled step has the
-    variables, so that another optimizer could not take its place.
+    What callbacks set stays: the learning rate, and the multipliers of a
+    `LayerRates`. A compiled step has the variables, so that another optimizer
+    could not take its place.
     """
     new = _as_new(optimizer)
     new.build(variables)
     for mine, fresh in zip(optimizer.variables, new.variables, strict=True):
-        if mine.name != "learning_rate":
+        if mine.name not in _SET_BY_CALLBACKS:
             mine.assign(fresh.value)
