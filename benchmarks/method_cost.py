@@ -69,9 +69,9 @@ def prepare(loss: losses.LogitDistillation, shape: tuple[int, int]):
 
     def value(student, teacher, state):
         with keras.StatelessScope(zip(policy.variables, state, strict=True)):
-            head = LogitPair.of_logits(teacher, student, labels, None)
-            (answer,) = policy.heads([head], training=True)
-            return jax.numpy.mean(loss.values(head, answer))
+            pair = LogitPair.of_logits(teacher, student, labels, None)
+            found = policy(teacher, student, labels, training=True)
+            return jax.numpy.mean(loss.values(pair, found))
 
     step = jax.jit(jax.value_and_grad(value))
     state = [v.value for v in policy.variables]
@@ -91,20 +91,28 @@ def timed(run, seconds: float) -> float:
     return (time.perf_counter() - start) / count
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
+    """Runs the benchmark.
+
+    Args:
+        argv: The arguments of the command line.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--rounds", type=int, default=7)
-    args = parser.parse_args()
+    parser.add_argument("--seconds", type=float, default=0.1)
+    parser.add_argument("--only", nargs="+", choices=METHODS, default=METHODS)
+    args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     versions = f"keras {keras.__version__}, jax {jax.__version__}"
     rows = []
     for shape in SHAPES:
         base = prepare(METHODS["KD"](), shape)
-        for name, make in METHODS.items():
-            run = prepare(make(), shape)
+        for name in args.only:
+            run = prepare(METHODS[name](), shape)
             pairs = [
-                (timed(base, 0.1), timed(run, 0.1)) for _ in range(args.rounds)
+                (timed(base, args.seconds), timed(run, args.seconds))
+                for _ in range(args.rounds)
             ]
             time_ms = 1e3 * statistics.median(mine for _, mine in pairs)
             ratios = [mine / kd for kd, mine in pairs]

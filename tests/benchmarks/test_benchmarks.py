@@ -14,10 +14,12 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(FOLDER))
 
 import cache
+import method_cost
 import models
 import scaling
 import step_time
 import timing
+import training_cost
 
 
 def read(folder, name):
@@ -221,3 +223,21 @@ def test_cache(tmp_path, capsys, monkeypatch):
     check_ratios(rows, cache.RATIOS)
     # Three classes of four bytes.
     assert "12 bytes an example" in capsys.readouterr().out
+
+
+def test_method_cost(tmp_path, capsys):
+    method_cost.main(
+        [
+            *("--only", "CTKD, per instance", "--rounds=1", "--seconds=0.01"),
+            f"--out={tmp_path}",
+        ]
+    )
+    shown = capsys.readouterr().out.splitlines()
+    assert [line[:18] for line in shown] == ["CTKD, per instance"] * 2
+
+
+def test_training_cost(tmp_path, monkeypatch):
+    monkeypatch.setattr(training_cost, "UNITS", (6, 4, 3))
+    training_cost.main([f"--out={tmp_path}", "--rounds=1", "--steps=1"])
+    _, rows = read(tmp_path, "training_cost")
+    check_ratios(rows, training_cost.RATIOS)

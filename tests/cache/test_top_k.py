@@ -53,6 +53,7 @@ def test_the_loss_is_that_of_the_top_k_distributions(tmp_path):
     assert logs["teacher_agreement"][0] == pytest.approx(agree)
 
 
+@pytest.mark.torch
 def test_language_models_store_the_top_classes_of_each_token(tmp_path):
     teacher, student = gpt2(16, seed=1), gpt2(8, seed=2)
     data = x, _, weights = tokens(student, SENTENCES)

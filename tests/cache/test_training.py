@@ -230,6 +230,7 @@ def test_teachers_of_any_precision(tmp_path, teacher_dtype, student_dtype):
 # Raw strings.
 
 
+@pytest.mark.torch
 def test_cached_strings_reach_a_student_with_another_tokenizer(tmp_path):
     teacher = bert(16, seed=1)
     live = fit(distil(teacher, distil_bert()), SENTENCES, LABELS, batch_size=2)
@@ -238,6 +239,7 @@ def test_cached_strings_reach_a_student_with_another_tokenizer(tmp_path):
     same_logs(logs, live)
 
 
+@pytest.mark.torch
 def test_a_cache_stores_batches_of_strings(tmp_path):
     teacher = bert(16, seed=1)
     data = tf.data.Dataset.from_tensor_slices((SENTENCES, LABELS)).batch(2)

@@ -335,6 +335,7 @@ def test_llama_whose_last_embedding_is_its_own():
 
 
 # Strings without prompts are a setting in `equivalence`.
+@pytest.mark.torch
 def test_tasks_read_prompts_and_write_responses():
     both(
         7,

@@ -90,6 +90,7 @@ METHODS = {
 }
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("kind", METHODS)
 def test_every_method_ignores_padding(kind):
     # One by one they do so in `test_contract.py`.
@@ -107,6 +108,8 @@ def test_every_method_ignores_padding(kind):
     same_logs(*logs, 3e-5)
 
 
+@pytest.mark.jax
+@pytest.mark.torch
 def test_the_distillation_term_of_dts_trains_language_models():
     # The published code scales the student's logits without a gradient.
     distiller = keras_dts.Distiller(
