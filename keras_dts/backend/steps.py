@@ -118,7 +118,7 @@ def only_if(
         function: Computes it.
         otherwise: What stands for it, of the same shape and dtype.
     """
-    known = flag if isinstance(flag, bool) else answer(flag)
+    known = answer(flag)
     if known is not None:
         return function() if known else otherwise
     if runs_eagerly():
@@ -185,17 +185,19 @@ def some(flags: Iterable[Tensor | bool]) -> Tensor | bool:
     """
     flags = list(flags)
     if runs_eagerly():
-        known = [x if isinstance(x, bool) else answer(x) for x in flags]
+        known = [answer(x) for x in flags]
         if None not in known:
             return any(known)
     return flags[0] if len(flags) == 1 else fast.any_(fast.stack(flags))
 
 
-def answer(flag: Tensor) -> bool | None:
+def answer(flag: Tensor | bool) -> bool | None:
     """Returns the value of a bool scalar, or `None` where that would wait.
 
     It does not wait where PyTorch computes on the CPU, and compiles nothing.
     """
+    if isinstance(flag, bool):
+        return flag
     if keras.config.backend() != "torch" or not on_cpu(flag):
         return None
     return bool(flag)

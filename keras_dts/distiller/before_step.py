@@ -9,6 +9,7 @@ import keras
 
 from keras_dts.backend import no_gradient
 from keras_dts.distiller.model_pair import ModelPair
+from keras_dts.distiller.state import groups_of, pairs_in
 from keras_dts.distiller.student_loss import StudentLoss
 from keras_dts.temperatures import StepContext, Temperature
 from keras_dts.types import TaughtLabels, Tensor
@@ -61,21 +62,11 @@ class BeforeStep:
     def _in_state(self, state: Any, data: Any) -> tuple[Any, ...]:
         """Returns the state of JAX after the policies have run in it."""
         distiller = self._distiller
-        groups = (
-            distiller.trainable_variables,
-            distiller.non_trainable_variables,
-            distiller.optimizer.variables,
-            distiller.metrics_variables,
-        )
-        pairs = [
-            pair
-            for variables, values in zip(groups, state, strict=True)
-            for pair in zip(variables, values, strict=True)
-        ]
-        with keras.StatelessScope(pairs) as scope:
+        with keras.StatelessScope(pairs_in(distiller, state)) as scope:
             self._run(data)
         return tuple(
-            [scope.get_current_value(v) for v in group] for group in groups
+            [scope.get_current_value(v) for v in group]
+            for group in groups_of(distiller)
         )
 
     def _run(self, data: Any) -> None:

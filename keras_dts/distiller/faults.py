@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from keras_dts.distiller.notes import CAUSES
+from keras_dts.distiller.state import pairs_in
 
 
 class FaultGuard(keras.callbacks.Callback):
@@ -117,18 +118,7 @@ def _values_in_state(distiller: Any, *args: Any) -> list[tuple[Any, Any]]:
     """
     if keras.config.backend() != "jax":
         return []
-    optimizer = distiller.optimizer
-    groups = (
-        distiller.trainable_variables,
-        distiller.non_trainable_variables,
-        optimizer.variables if optimizer else [],
-        distiller.metrics_variables,
-    )
-    return [
-        pair
-        for variables, values in zip(groups, args[0], strict=True)
-        for pair in zip(variables, values, strict=True)
-    ]
+    return pairs_in(distiller, args[0])
 
 
 def raise_faults(distiller: Any, counts: Any, when: str, y: Any = None) -> None:

@@ -11,6 +11,7 @@ from keras_dts.backend import no_gradient
 from keras_dts.cache import OutputCodec
 from keras_dts.chunking import ChunkPlan
 from keras_dts.distiller.model_pair import ModelPair
+from keras_dts.distiller.state import pairs_in
 from keras_dts.hub import align_spans
 from keras_dts.types import (
     CachedBatch,
@@ -97,20 +98,9 @@ class LiveTeacher:
         """
         if state is None:
             return keras.StatelessScope()
-        distiller = self._distiller
-        groups = [
-            distiller.trainable_variables,
-            distiller.non_trainable_variables,
-        ]
-        if training:
-            groups.append(distiller.optimizer.variables)
-        return keras.StatelessScope(
-            [
-                pair
-                for variables, values in zip(groups, state, strict=False)
-                for pair in zip(variables, values, strict=True)
-            ]
-        )
+        # The optimizer counts the steps; an evaluation's state is without it.
+        known = state[: 3 if training else 2]
+        return keras.StatelessScope(pairs_in(self._distiller, known))
 
 
 class CachedTeacher:

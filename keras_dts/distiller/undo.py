@@ -16,6 +16,7 @@ from keras_dts.backend import (
     with_optional_update,
 )
 from keras_dts.distiller.notes import FaultNotes
+from keras_dts.distiller.state import groups_of
 
 
 class UndoableStep:
@@ -89,7 +90,7 @@ class UndoableStep:
 
         optional = with_optional_update(self._distiller, is_broken)
         if self._kept is None or not runs_eagerly():
-            trained, _, slots, metrics = self._groups()
+            trained, _, slots, metrics = groups_of(self._distiller)
             moved = [*trained, *slots] if optional is None else []
             self._kept = self._moved_by_a_step(after_the_loss=moved + metrics)
         copies = Copies(self._kept)
@@ -102,7 +103,7 @@ class UndoableStep:
     ) -> tuple[Any, Any]:
         """Runs a step that is a function of the state."""
         logs, after = step(*self._before(state, data))
-        groups = self._groups()
+        groups = tuple(groups_of(self._distiller))
         index = [v is self._notes.counts for v in groups[1]].index(True)
         broken = ops.any(ops.not_equal(after[1][index], state[1][index]))
         stays = {id(v) for v in self._untouched()}
@@ -122,16 +123,6 @@ class UndoableStep:
         """Returns what a step logs, by what the metrics are now."""
         found = self._distiller.get_metrics_result()
         return {name: found[name] for name in logs}
-
-    def _groups(self) -> tuple[list[Any], ...]:
-        """Returns the variables, as Keras groups them in the state."""
-        distiller = self._distiller
-        return (
-            distiller.trainable_variables,
-            distiller.non_trainable_variables,
-            distiller.optimizer.variables,
-            distiller.metrics_variables,
-        )
 
     def _untouched(self) -> list[Any]:
         """Returns the variables that a broken step need not give back."""

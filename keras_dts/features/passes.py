@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 from keras_dts.backend import seeded
@@ -87,7 +87,7 @@ class StochasticPasses:
         with capture(handlers):
             found = self._extractor(many, training=False).features[self._path]
         shape = ops.shape(found)
-        width = int(np.prod([int(n) for n in found.shape[1:]]))
+        width = math.prod(found.shape[1:])
         return ops.reshape(
             found, (shape[0] // self._passes, self._passes, width)
         )

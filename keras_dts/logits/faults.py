@@ -40,10 +40,7 @@ def teacher_faults(logits: Iterable[Tensor], suspect: Tensor | bool) -> Faults:
         suspect: Whether the loss is not finite, a bool scalar.
     """
     logits = list(logits)
-    if not isinstance(suspect, bool):
-        known = answer(suspect)
-        suspect = suspect if known is None else known
-    if not logits or suspect is False:
+    if not logits or answer(suspect) is False:
         return {}
     none = fast.stack([ops.zeros((), dtype="bool")] * 2)
     found = only_if(suspect, lambda: _search(logits), none)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -84,8 +85,5 @@ def _path(loss: Any, model: keras.Model, argument: str) -> str:
     return name or input_of(penultimate(model, argument).name)
 
 
-def _size(shape: tuple[Any, ...]) -> Any:
-    size = 1
-    for n in shape[1:]:
-        size *= n or 0
-    return size
+def _size(shape: tuple[Any, ...]) -> int:
+    return math.prod(n or 0 for n in shape[1:])
