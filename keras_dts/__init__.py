@@ -41,7 +41,7 @@ __all__ = [
 
 
 # Modules that few programs use are imported when they are first named.
-_LATER = ("data", "plots")
+_LATER = ("data", "generation", "plots")
 
 
 def __dir__() -> list[str]:

@@ -1,0 +1,141 @@
+"""The interface of texts: who writes what a student learns from."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from keras_dts.types import Tensor
+from keras_dts.utils import (
+    EpochSchedule,
+    Schedule,
+    ScheduleClock,
+    check_weight,
+    deserialize,
+    serialize,
+)
+
+
+class Writers(NamedTuple):
+    """The models that may write, and what `Text.write` needs beside them.
+
+    Attributes:
+        teacher: The teacher, a causal language model of KerasHub.
+        student: The student, likewise, with the same tokens.
+        stop_token_ids: The tokens that end a response, or `None` for
+            responses that fill the window.
+        seed: What every draw follows from, beside the step.
+    """
+
+    teacher: Any
+    student: Any
+    stop_token_ids: tuple[int, ...] | None
+    seed: int
+
+
+class Written(NamedTuple):
+    """Prompts with the responses that were written for them.
+
+    Attributes:
+        token_ids: The tokens, int32, shape `(batch, length)`.
+        padding_mask: Whether a position is of the prompt or of the response,
+            whose stop token is its last token; bool, shape `(batch, length)`.
+    """
+
+    token_ids: Tensor
+    padding_mask: Tensor
+
+
+class Text(keras.layers.Layer, abc.ABC):
+    """Abstract: what writes the responses that a student learns from.
+
+    A subclass overrides `write`. It is a layer, so that a text may have
+    weights, which belong to the state of a training.
+
+    Args:
+        share: The probability that a batch's responses are written and not
+            the data's: a number in `[0, 1]`, or a schedule over steps or
+            epochs.
+        name: The name of the layer.
+
+    Raises:
+        ValueError: If `share` is out of its range.
+    """
+
+    def __init__(
+        self, share: float | Schedule = 1.0, *, name: str | None = None
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        check_weight("share", share, high=1.0)
+        self.share = share
+        by_epoch = isinstance(share, EpochSchedule)
+        self.clock = ScheduleClock(self, [share] if by_epoch else [])
+        self.built = True
+
+    @abc.abstractmethod
+    def write(
+        self,
+        prompts: Tensor,
+        prompt_mask: Tensor,
+        step: Tensor,
+        writers: Writers,
+    ) -> Written:
+        """Writes a response behind each prompt.
+
+        A pure function of its arguments and of the models' weights: it assigns
+        nothing, has no gradient, and runs models with `training=False`. On
+        JAX and TensorFlow it is traced, inside a branch.
+
+        Args:
+            prompts: Token ids, int32, shape `(batch, length)`. A prompt
+                begins at position 0 and has at least one token; padding
+                follows.
+            prompt_mask: Whether a position is of the prompt, bool, shape
+                `(batch, length)`.
+            step: The training step, an int32 scalar tensor. Draws follow from
+                it and `writers.seed`.
+            writers: The models, the stop tokens and the seed.
+
+        Returns:
+            `Written`: the prompts as they were, with a response directly
+            behind each. Where `padding_mask` is false, the tokens are those of
+            `prompts`.
+        """
+
+    def check(self, writers: Writers) -> None:
+        """Raises a `ValueError` if these models cannot write this text."""
+
+    @property
+    def always_writes(self) -> bool:
+        """Whether no step uses the responses of the data."""
+        return not isinstance(self.share, Schedule) and self.share == 1.0
+
+    @property
+    def never_writes(self) -> bool:
+        """Whether each step uses the responses of the data."""
+        return not isinstance(self.share, Schedule) and self.share == 0.0
+
+    def share_at(self, step: Tensor) -> Any:
+        """Returns the share of written batches in a step, a scalar.
+
+        Args:
+            step: The training step, an integer scalar tensor.
+        """
+        if not isinstance(self.share, Schedule):
+            return self.share
+        if isinstance(self.share, EpochSchedule):
+            self.clock.begin_step()
+            return self.clock.value(self.share)
+        return ops.clip(self.share(step), 0.0, 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments, serialized."""
+        return {"name": self.name, "share": serialize(self.share)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Text:
+        """Makes the text that `get_config` described."""
+        return cls(**{k: deserialize(v) for k, v in config.items()})
