@@ -3,6 +3,7 @@
 from keras_dts.backend import fast
 from keras_dts.backend.chunked_map import fold_chunks, map_chunks
 from keras_dts.backend.gradients import value_and_grad
+from keras_dts.backend.loops import repeat
 from keras_dts.backend.softmax import (
     class_log_probs,
     exact_difference,
@@ -49,6 +50,7 @@ __all__ = [
     "needs_gradient",
     "no_gradient",
     "only_if",
+    "repeat",
     "replica_count",
     "runs_eagerly",
     "seeded",

@@ -1,0 +1,201 @@
+"""Text that a student drafts and a teacher mends."""
+
+import functools
+
+import numpy as np
+import pytest
+from families import FAMILIES, LENGTH, TOKENS, language_model
+from helpers import BACKEND
+from keras import ops
+from keras_hub import samplers
+
+from keras_dts.generation.choices import (
+    in_top_k,
+    most_probable,
+    sampled,
+    to_token_sampler,
+)
+from keras_dts.generation.compiled import CompiledFunction
+from keras_dts.generation.mending import Mender
+
+STOP = 3
+SEED, TEACHER_SEED = 7, 11
+PROMPTS = (4, 6, 9, 4)
+# On TensorFlow, random numbers differ under XLA: nothing is compiled by it.
+XLA = BACKEND == "jax"
+
+
+def prompts(lengths=PROMPTS, seed=0):
+    mask = np.arange(LENGTH)[None] < np.array(lengths)[:, None]
+    ids = np.random.default_rng(seed).integers(4, TOKENS, mask.shape)
+    return {
+        "token_ids": np.where(mask, ids, 0).astype("int32"),
+        "padding_mask": mask,
+    }
+
+
+@functools.cache
+def pair(family):
+    student, teacher = (language_model(family, seed) for seed in (1, 5))
+    mixed = zip(teacher.get_weights(), student.get_weights(), strict=True)
+    teacher.set_weights([theirs + ours for theirs, ours in mixed])
+    return student, teacher
+
+
+DRAFT = sampled(samplers.RandomSampler(), SEED)
+REPLACE = sampled(samplers.RandomSampler(), TEACHER_SEED)
+
+
+@functools.cache
+def mender(family, block, draft=DRAFT, replace=REPLACE, stop=(STOP,)):
+    """A compiled function, of which `top_k` is an input."""
+    student, teacher = pair(family)
+
+    def mend(x):
+        return Mender(
+            student,
+            teacher,
+            draft=draft,
+            accepts=in_top_k(lambda positions: x["top_k"]),
+            replace=replace,
+            stop_token_ids=stop,
+            block=block,
+        )(x["token_ids"], x["padding_mask"])
+
+    return CompiledFunction(mend, pair(family), jit_compile=XLA)
+
+
+def mended(family, block, top_k, x=None, **settings):
+    x = {**(x or prompts()), "top_k": np.int32(top_k)}
+    out = mender(family, block, **settings).predict_on_batch(x)
+    return [ops.convert_to_numpy(t) for t in out]
+
+
+def generated(model, sampler, x):
+    """What KerasHub writes, with 0 behind the stop token."""
+    model.compile(sampler=sampler, jit_compile=XLA)
+    x = {name: array.copy() for name, array in x.items()}
+    out = model.generate(x, stop_token_ids=(STOP,))
+    return out["token_ids"] * out["padding_mask"], out["padding_mask"]
+
+
+def the_same(found, expected):
+    for one, other in zip(found, expected, strict=False):
+        np.testing.assert_array_equal(one, other)
+
+
+def slowly(family, top_k, x):
+    """Token by token, without a cache, blocks or a loop that compiles."""
+    ids, mask = x["token_ids"].copy(), x["padding_mask"].copy()
+    student, teacher = pair(family)
+    first = np.min(np.sum(mask, axis=1))
+    stopped = np.zeros(len(ids), bool)
+    mended = np.zeros_like(mask)
+    full = np.ones_like(mask)
+    for at in range(first, LENGTH):
+        inputs = {"token_ids": ids, "padding_mask": full}
+        ours, theirs = (
+            ops.convert_to_numpy(m.predict_on_batch(inputs))[:, at - 1]
+            for m in (student, teacher)
+        )
+        place = ops.convert_to_tensor(at - first, "int32")
+        drafts, draws = (
+            ops.convert_to_numpy(choose(ops.convert_to_tensor(z), place))
+            for choose, z in ((DRAFT, ours), (REPLACE, theirs))
+        )
+        for row in np.flatnonzero(~mask[:, at] & ~stopped):
+            above = np.sum(theirs[row] > theirs[row, drafts[row]])
+            ids[row, at] = drafts[row] if above < top_k else draws[row]
+            mended[row, at] = ids[row, at] != drafts[row]
+            mask[row, at] = True
+            stopped[row] = ids[row, at] == STOP
+    return ids, mask, mended
+
+
+def on_pytorch(*cases):
+    return [pytest.param(*case, marks=pytest.mark.torch) for case in cases]
+
+
+# What is compiled takes time: each case is one program.
+EVERYWHERE = [("gpt2", 1), ("llama", 5)]
+OTHERS = [("gemma", 3), ("opt", 3), ("qwen3", 3)]
+
+
+@pytest.mark.parametrize(
+    ("family", "block"), [*EVERYWHERE, *on_pytorch(*OTHERS)]
+)
+def test_text_of_one_model_is_what_that_model_generates(family, block):
+    x = prompts()
+    ours = generated(pair(family)[0], samplers.RandomSampler(seed=SEED), x)
+    the_same(mended(family, block, TOKENS, x), ours)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_teacher_that_accepts_its_best_token_alone_writes_greedily(family):
+    x = prompts()
+    theirs = generated(pair(family)[1], samplers.GreedySampler(), x)
+    found = mended(family, 3, 1, x, replace=most_probable)
+    the_same(found, theirs)
+
+
+@pytest.mark.parametrize(
+    ("family", "block"),
+    [
+        *EVERYWHERE,
+        ("gpt2", LENGTH + 3),
+        *on_pytorch(("gpt2", 3), ("gpt2", 5), ("llama", 1)),
+        *on_pytorch(*OTHERS),
+    ],
+)
+def test_text_is_that_of_a_slow_loop_for_every_block(family, block):
+    for x in (prompts(), prompts((LENGTH, 11, 10, 10), seed=1)):
+        expected = slowly(family, 3, x)
+        the_same(mended(family, block, 3, x), expected)
+
+
+@pytest.mark.torch
+def test_kept_tokens_are_among_the_best_of_the_raw_teacher():
+    # The published code tests tokens that it draws anew, by logits of which
+    # top-p sampling has left a few finite.
+    x = prompts()
+    published = sampled(to_token_sampler("", None, 0.2), TEACHER_SEED)
+    ids, mask, mends = mended("llama", 3, 4, x, replace=published)
+    logits = ops.convert_to_numpy(
+        pair("llama")[1].predict_on_batch(
+            {"token_ids": ids, "padding_mask": mask}
+        )
+    )
+    own = np.take_along_axis(logits[:, :-1], ids[:, 1:, None], axis=-1)
+    rank = np.sum(logits[:, :-1] > own, axis=-1)  # (batch, length - 1)
+    response = (mask & ~x["padding_mask"])[:, 1:]
+    assert np.max(rank[response & ~mends[:, 1:]]) == 3
+    assert np.max(rank[response & mends[:, 1:]]) == 0
+
+
+@pytest.mark.torch
+def test_a_response_ends_with_its_first_stop_token():
+    ids, mask, mends = mended("gpt2", 3, 4, stop=(12,))
+    np.testing.assert_array_equal(np.sum(mask, axis=1), [8, 9, 10, LENGTH])
+    np.testing.assert_array_equal(ids[[0, 1, 2], [7, 8, 9]], 12)
+    np.testing.assert_array_equal(ids[~mask], 0)
+    # The student's own stop token counts as the teacher's does.
+    assert list(mends[[0, 1, 2], [7, 8, 9]]) == [False, True, True]
+    # Where each token is one, all rows stop at once.
+    x = prompts((4, 6, LENGTH, 5))
+    _, mask, _ = mended("gpt2", 5, 3, x, stop=tuple(range(TOKENS)))
+    np.testing.assert_array_equal(np.sum(mask, axis=1), [5, 7, LENGTH, 6])
+    # Where none is, all go on to the end of the window.
+    _, mask, _ = mended("gpt2", 3, 3, stop=None)
+    assert np.all(mask)
+
+
+@pytest.mark.torch
+def test_a_row_alone_is_the_row_in_a_batch():
+    x = prompts()
+    greedy = {"draft": most_probable, "replace": most_probable}
+    together = mended("llama", 1, 3, x, **greedy)
+    for row in range(len(PROMPTS)):
+        alone = {name: array[row : row + 1] for name, array in x.items()}
+        found = mended("llama", 3, 3, alone, **greedy)
+        the_same(found, [array[row : row + 1] for array in together])
