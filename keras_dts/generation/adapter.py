@@ -13,6 +13,11 @@ from keras_dts.generation.packing import PackedText, PromptPacker
 from keras_dts.hub import is_dataset, preprocessor_of, raw_dataset
 from keras_dts.utils import require
 
+# How an error message begins that misses prompts.
+WANTED = (
+    "`x` must hold `prompts` and `responses`, or `token_ids`, `padding_mask` "
+    "and `prompt_mask`, in a training on text that a model writes."
+)
 _NAMES = ("x", "y", "sample_weight")
 _KEYS = ("prompts", "responses")
 # How many examples are tokenized for both models, to compare them.
@@ -45,7 +50,8 @@ class PromptAdapter:
 
     def takes(self, x: Any) -> bool:
         """Returns whether inputs are prompts, or what is refused here."""
-        return isinstance(x, TeacherCache) or "prompts" in _keys_of(x)
+        others = isinstance(x, (TeacherCache, list, tuple))
+        return others or hasattr(x, "shape") or "prompts" in _keys_of(x)
 
     def adapt(
         self, options: dict[str, Any], *, teacher: bool, training: bool = False
@@ -103,6 +109,8 @@ class PromptAdapter:
                 "writes in each step: no cache holds what the teacher says of "
                 f"it. Received: {x!r}"
             )
+        if "prompts" not in _keys_of(x):
+            raise ValueError(f"{WANTED} Received: {type(x).__name__}")
         for name in _NAMES[1:]:
             if options.get(name) is not None:
                 raise ValueError(

@@ -51,7 +51,7 @@ def check_text(text: Any) -> Text:
 def check_seed(seed: Any) -> int:
     """Returns a seed, or raises a `ValueError` if it is no whole number."""
     whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
-    if not whole or not 0 <= seed < 2**31 - 1:
+    if not whole or not 0 <= int(seed) < 2**31 - 1:
         raise ValueError(
             "`seed` must be a whole number of at least 0 and less than 2**31 - "
             f"1. Received: seed={seed!r}"
@@ -83,7 +83,7 @@ def check_stop_tokens(stop_token_ids: Any, student: keras.Model) -> Any:
         return "auto"
     listed = isinstance(stop_token_ids, (list, tuple)) and stop_token_ids
     if not listed or not all(
-        isinstance(i, numbers.Integral) and not isinstance(i, bool) and i >= 0
+        isinstance(i, numbers.Integral) and not isinstance(i, bool) and int(i) >= 0
         for i in stop_token_ids
     ):
         raise ValueError(

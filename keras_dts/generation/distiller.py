@@ -20,7 +20,7 @@ from keras_dts.generation.packing import model_inputs
 from keras_dts.generation.steps import LOGGED, TextSteps
 from keras_dts.generation.student_text import StudentText
 from keras_dts.losses import GeneralizedJSD
-from keras_dts.utils import Schedule, deserialize, serialize
+from keras_dts.utils import Schedule, check_count, deserialize, serialize
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -100,6 +100,8 @@ class OnPolicyDistiller(Distiller):
         **kwargs: Any,
     ) -> None:
         check_models(teacher, student)
+        if max_prompt_length is not None:
+            check_count("max_prompt_length", max_prompt_length)
         text = check_text(StudentText() if text is None else text)
         if distillation_losses is None:
             distillation_losses = GeneralizedJSD(0.5, temperature=1.0)

@@ -12,13 +12,11 @@ from keras import ops
 
 from keras_dts.hub import check_strings, holds_strings, preprocessor_of
 from keras_dts.types import Tensor
-from keras_dts.utils import check_count
 
 # The key of a batch's `x` that models do not read.
 PROMPT_MASK = "prompt_mask"
 
 
-@keras.saving.register_keras_serializable(package="keras_dts")
 def model_inputs(x: Any) -> Any:
     """Returns what a model reads of a batch's `x`: all but the prompt mask."""
     if not isinstance(x, dict):
@@ -47,6 +45,22 @@ def next_tokens(
     shift = [[0, 0], [0, 1]]
     labels = ops.pad(token_ids[:, 1:], shift)
     return labels, ops.pad(ops.cast(of_response[:, 1:], "float32"), shift)
+
+
+def prompts_alone(
+    token_ids: Tensor, prompt_mask: Tensor, stop_token_ids: Sequence[int]
+) -> Tensor:
+    """Returns prompts, with a token behind them that is no stop token.
+
+    Args:
+        token_ids: The tokens of a text, int32, shape `(batch, length)`.
+        prompt_mask: Whether a position is of the prompt, bool, shape
+            `(batch, length)`.
+        stop_token_ids: The stop tokens.
+    """
+    stops = {*stop_token_ids}
+    pad = next(i for i in range(len(stops) + 1) if i not in stops)
+    return ops.where(prompt_mask, token_ids, pad)
 
 
 class PackedText(NamedTuple):
@@ -80,8 +94,6 @@ class PromptPacker:
         self, model: keras.Model, max_prompt_length: int | None = None
     ) -> None:
         self._preprocessor = preprocessor_of(model)
-        if max_prompt_length is not None:
-            check_count("max_prompt_length", max_prompt_length)
         self._longest = max_prompt_length
 
     @property
@@ -105,7 +117,7 @@ class PromptPacker:
                 prompts as responses.
         """
         asked = self._tokens("prompts", prompts)
-        said = [[]] * len(asked)
+        said: list[list[int]] = [[]] * len(asked)
         ends = responses is not None and self._preprocessor.add_end_token
         if responses is not None:
             said = self._tokens("responses", responses)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable
 from typing import Any
@@ -25,17 +26,18 @@ def to_sampler(name: str, sampler: Any, **settings: Any) -> Any:
         ValueError: If there is no such sampler.
     """
     samplers = require("text", f"`{name}`", "keras_hub")[0].samplers
+    given = sampler
     if isinstance(sampler, str):
-        try:
-            made = samplers.get(sampler)
-            sampler = type(made).from_config({**made.get_config(), **settings})
-        except (KeyError, TypeError, ValueError):
-            pass
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            sampler = samplers.get(sampler)
+        if isinstance(sampler, samplers.Sampler):
+            config = {**sampler.get_config(), **settings}
+            sampler = type(sampler).from_config(config)
     if not isinstance(sampler, samplers.Sampler):
         raise ValueError(
             f"`{name}` must be a `keras_hub.samplers.Sampler` or the name of "
             f"one that needs no arguments, such as 'random' or 'greedy'. "
-            f"Received: {name}={sampler!r}"
+            f"Received: {name}={given!r}"
         )
     return sampler
 
@@ -121,7 +123,7 @@ class NumberedSampler:
         self._seed = seed
         self._number = number
 
-    def __call__(self, next: Any, **options: Any) -> Tensor:  # noqa: A002
+    def __call__(self, next: Any, **options: Any) -> Tensor:
         """Writes, as the sampler does."""
         position: Tensor = None
 

@@ -10,12 +10,13 @@ from keras import ops
 
 from keras_dts.backend import no_gradient
 from keras_dts.distiller import pairs_in
-from keras_dts.generation.adapter import check_responses
+from keras_dts.generation.adapter import WANTED, check_responses
 from keras_dts.generation.base import Text, Writers
 from keras_dts.generation.packing import (
     PROMPT_MASK,
     model_inputs,
     next_tokens,
+    prompts_alone,
 )
 from keras_dts.generation.sampling import Coin
 from keras_dts.types import Tensor, WrittenLabels
@@ -55,11 +56,7 @@ class TextSteps:
         *state, data = args
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if not isinstance(x, dict) or PROMPT_MASK not in x:
-            raise ValueError(
-                "`x` must hold `prompts` and `responses`, or `token_ids`, "
-                "`padding_mask` and `prompt_mask`, in a training on text that "
-                f"a model writes. Received: {_named(x)}"
-            )
+            raise ValueError(f"{WANTED} Received: {_named(x)}")
         check_responses(self._text, y)
         scope: Any = contextlib.nullcontext()
         if state:
@@ -76,8 +73,7 @@ class TextSteps:
         given = _given(x, y, sample_weight, of_prompt)
         step = ops.cast(self._distiller.optimizer.iterations, "int32")
         stops = writers.stop_token_ids or ()
-        pad = next(i for i in range(len(stops) + 1) if i not in stops)
-        prompts = ops.where(of_prompt, given[0], pad)
+        prompts = prompts_alone(given[0], of_prompt, stops)
 
         def write() -> list[Tensor]:
             with self._branch():
