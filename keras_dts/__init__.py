@@ -40,8 +40,9 @@ __all__ = [
 ]
 
 
-# Modules that few programs use are imported when they are first named.
-_LATER = ("data", "generation", "plots")
+# What few programs use is imported when it is first named: modules, and a class
+# of one of them.
+_LATER = ("OnPolicyDistiller", "data", "generation", "plots")
 
 
 def __dir__() -> list[str]:
@@ -51,7 +52,9 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a module that is not imported with the package."""
+    """Imports what is not imported with the package."""
+    if name == "OnPolicyDistiller":
+        return importlib.import_module(f"{__name__}.generation").__dict__[name]
     if name in _LATER:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

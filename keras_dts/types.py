@@ -50,12 +50,33 @@ class TaughtLabels(NamedTuple):
         teacher: The teacher's outputs.
         inputs: The `x` of the batch.
         faults: What is wrong with the batch, bool scalars by cause.
+        written: Whether a model wrote the labels, which then have no loss of
+            their own, a bool scalar; `None` if the data have them.
+        logged: What the step logs beside its losses, scalars by name.
     """
 
     y: Any
     teacher: TeacherOutputs
     inputs: Any
     faults: dict[str, Tensor]
+    written: Tensor | None
+    logged: dict[str, Tensor]
+
+
+class WrittenLabels(NamedTuple):
+    """The labels of a text that a model may have written for this step.
+
+    It travels as the `y` of a training step.
+
+    Attributes:
+        y: The labels.
+        written: As of `TaughtLabels`.
+        logged: As of `TaughtLabels`.
+    """
+
+    y: Any
+    written: Tensor | None
+    logged: dict[str, Tensor]
 
 
 class FeatureBatch(NamedTuple):

@@ -2,9 +2,11 @@
 
 from keras_dts.distiller.distiller import Distiller
 from keras_dts.distiller.epochs import FitReader, TrainingLength
+from keras_dts.distiller.state import pairs_in
 
 __all__ = [
     "Distiller",
     "FitReader",
     "TrainingLength",
+    "pairs_in",
 ]

@@ -60,6 +60,7 @@ class TeacherStudentModel(keras.Model, abc.ABC):
     _shared: Untracked[Temperature]
     _comparisons: DistillationMetrics
     on_fault: str = "raise"
+    step_logs: tuple[str, ...] = ()  # beside their losses
     # Attributes that Keras's saving shall not find.
     _hidden: frozenset[str] | set[str] = frozenset()
 

@@ -61,7 +61,7 @@ def compose(
     objective = Objective(
         models, terms, distiller.temperature, student_loss, weights
     )
-    logs = StepLogs(objective.logged_names)
+    logs = StepLogs([*objective.logged_names, *distiller.step_logs])
     steps = Steps(models, objective, student_loss, logs, distiller)
 
     def check_cache(cache: TeacherCache) -> None:

@@ -65,7 +65,7 @@ class EpochDriver(keras.callbacks.Callback):
         epoch += self._earlier
         epochs = self._training_epochs or self.params["epochs"]
         model = self.model
-        model.objective.clock.begin_epoch(epoch)
+        model.objective.begin_epoch(epoch)
         for policy in model.policies:
             policy.begin_epoch(epoch, epochs, self.params["steps"])
 

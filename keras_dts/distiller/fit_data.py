@@ -36,6 +36,10 @@ class FitData:
         self._evaluates_teacher = evaluates_teacher
         self._check = check_labels
 
+    def add_first(self, adapter: DataAdapter) -> None:
+        """Adds an adapter that sees the data before all others."""
+        self._adapters = (adapter, *self._adapters)
+
     def for_fit(self, options: dict[str, Any]) -> None:
         """Converts the training and the validation data of `fit`.
 
@@ -50,13 +54,14 @@ class FitData:
             return
         data = keras.utils.unpack_x_y_sample_weight(given)
         part = dict(zip(_NAMES, data, strict=True), batch_size=size)
-        if not self._adapt(part, teacher=self._evaluates_teacher()):
+        adapted = self._adapt(part, teacher=self._evaluates_teacher())
+        if not adapted:
             self._check_is_evaluated(part, "validation_data")
-            if part["y"] is not data[1]:
-                options["validation_data"] = tuple(part[n] for n in _NAMES)
-        else:
+        if adapted and part.get("y") is None:  # batches
             options["validation_data"] = part["x"]
             options.pop("validation_batch_size", None)
+        elif part["y"] is not data[1]:
+            options["validation_data"] = tuple(part[n] for n in _NAMES)
 
     def for_evaluation(self, options: dict[str, Any]) -> None:
         """Converts the data of `evaluate`.

@@ -82,6 +82,8 @@ class Objective(keras.layers.Layer):
         self._weights = weights
         self._entry_weights = EntryWeights(name="entry_weights")
         self.clock = ScheduleClock(self, (weights[0], *weights[1]))
+        # Those that count epochs too, of layers beside this one.
+        self._clocks = [self.clock]
         self.notes = FaultNotes()
         self.built = True
 
@@ -93,6 +95,15 @@ class Objective(keras.layers.Layer):
         names += ["temperature"] if self.terms.uses_temperature else []
         names += self.terms.log_names
         return names
+
+    def add_clock(self, clock: ScheduleClock) -> None:
+        """Adds a clock of another layer that counts epochs."""
+        self._clocks = [*self._clocks, clock]
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Notes for schedules which epoch begins, counted from 0."""
+        for clock in self._clocks:
+            clock.begin_epoch(epoch)
 
     def check_cache(self, cache: TeacherCache) -> None:
         """Raises a `ValueError` unless a cache has what the terms read."""
@@ -158,6 +169,7 @@ class Objective(keras.layers.Layer):
         targets: Targets,
         plan: ChunkPlan,
         faults: Faults,
+        written: Tensor | None = None,
     ) -> StepLosses:
         """Computes the losses of a step, and moves what a step moves.
 
@@ -166,6 +178,8 @@ class Objective(keras.layers.Layer):
             targets: The labels and the weights.
             plan: How the step is cut into chunks, if it is.
             faults: What is wrong with the data of the step.
+            written: Whether a model wrote the labels, so that the loss on
+                labels is left out, a bool scalar; `None` if none may have.
         """
         self.clock.begin_step()
         logits, label_loss = self._logits(
@@ -174,6 +188,9 @@ class Objective(keras.layers.Layer):
         values, temperature = self._term_values(logits, inputs)
         # In chunks, only now are its values and the faults known.
         student_loss = label_loss()
+        if written is not None:
+            penalties = self._student_loss.with_penalties(None)
+            student_loss = ops.where(written, penalties, student_loss)
         student_weight, term_weights = self._weights
         term_weights = [self._now(w) for w in term_weights]
         distillation_loss = _weighted_sum(term_weights, values)

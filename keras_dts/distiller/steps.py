@@ -27,6 +27,7 @@ from keras_dts.types import (
     ModelOutputs,
     TaughtLabels,
     Tensor,
+    WrittenLabels,
 )
 from keras_dts.utils import flatten
 
@@ -72,8 +73,9 @@ class Steps:
         """
         *state, data = args
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        y = known_labels(y)
-        if plan is not None and not plan.allows(y):
+        if not isinstance(y, WrittenLabels):
+            y = WrittenLabels(known_labels(y), None, {})
+        if plan is not None and not plan.allows(y.y):
             plan = None
         teacher = self._source.outputs(
             x, state[0] if state else None, plan, training=training
@@ -82,7 +84,7 @@ class Steps:
         faults = faults_of_data(x, sample_weight)
         if training:
             faults["rate"] = not_finite(self._learning_rate(*state))
-        y = TaughtLabels(y, teacher, x, faults)
+        y = TaughtLabels(y.y, teacher, x, faults, y.written, y.logged)
         if plan is not None and comes_in_chunks(teacher, plan):
             x = ChunkableBatch(x)
         elif training and self._objective.terms.student_paths:
@@ -143,11 +145,12 @@ class Steps:
                 student,
                 sample_weight,
                 targets.names,
-                {},
+                {**y.logged},
             ),
             targets,
             plan,
             dict(y.faults),
+            y.written,
         )
         logits: Any = losses.logits
         if isinstance(logits, ChunkedBatch):

@@ -91,8 +91,8 @@ class Text(keras.layers.Layer, abc.ABC):
 
         Args:
             prompts: Token ids, int32, shape `(batch, length)`. A prompt
-                begins at position 0 and has at least one token; padding
-                follows.
+                begins at position 0 and has at least one token; behind it
+                stands a token that is no stop token.
             prompt_mask: Whether a position is of the prompt, bool, shape
                 `(batch, length)`.
             step: The training step, an int32 scalar tensor. Draws follow from

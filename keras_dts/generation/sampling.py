@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable
 from typing import Any
@@ -25,17 +26,18 @@ def to_sampler(name: str, sampler: Any, **settings: Any) -> Any:
         ValueError: If there is no such sampler.
     """
     samplers = require("text", f"`{name}`", "keras_hub")[0].samplers
+    given = sampler
     if isinstance(sampler, str):
-        try:
-            made = samplers.get(sampler)
-            sampler = type(made).from_config({**made.get_config(), **settings})
-        except (KeyError, TypeError, ValueError):
-            pass
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            sampler = samplers.get(sampler)
+        if isinstance(sampler, samplers.Sampler):
+            config = {**sampler.get_config(), **settings}
+            sampler = type(sampler).from_config(config)
     if not isinstance(sampler, samplers.Sampler):
         raise ValueError(
             f"`{name}` must be a `keras_hub.samplers.Sampler` or the name of "
             f"one that needs no arguments, such as 'random' or 'greedy'. "
-            f"Received: {name}={sampler!r}"
+            f"Received: {name}={given!r}"
         )
     return sampler
 
@@ -74,18 +76,34 @@ def draw(
         for value in vars(sampler).values()
         if isinstance(value, keras.random.SeedGenerator)
     ]
-    pairs = [
-        (generator.state, _state(generator, seed + i, number))
-        for i, generator in enumerate(generators)
-    ]
+    pairs = [_pair(g, seed + i, number) for i, g in enumerate(generators)]
     with keras.StatelessScope(pairs):
         return ops.cast(sampler.get_next_token(probabilities), "int32")
 
 
-def _state(generator: Any, seed: int, number: Tensor) -> Tensor:
-    """Returns the state of a seed generator for one draw, shape `(2,)`."""
-    pair = ops.stack([ops.full_like(number, seed), number])
-    return ops.cast(pair, generator.state.dtype)
+def _pair(generator: Any, seed: int, number: Tensor) -> tuple[Any, Tensor]:
+    """Returns the variable of a seed generator, and its value for one draw."""
+    state = ops.stack([ops.full_like(number, seed), number])
+    return generator.state, ops.cast(state, generator.state.dtype)
+
+
+class Coin:
+    """Falls for a step as it does in every run with the same seed."""
+
+    def __init__(self) -> None:
+        self._generator = keras.random.SeedGenerator(0)
+
+    def __call__(self, seed: int, step: Tensor, share: Any) -> Tensor:
+        """Returns true with a probability, a bool scalar.
+
+        Args:
+            seed: The seed.
+            step: The training step, an int32 scalar tensor.
+            share: The probability, a scalar.
+        """
+        with keras.StatelessScope([_pair(self._generator, seed, step)]):
+            drawn = keras.random.uniform((), seed=self._generator)
+        return ops.less(drawn, share)
 
 
 class NumberedSampler:
@@ -105,7 +123,7 @@ class NumberedSampler:
         self._seed = seed
         self._number = number
 
-    def __call__(self, next: Any, **options: Any) -> Tensor:  # noqa: A002
+    def __call__(self, next: Any, **options: Any) -> Tensor:
         """Writes, as the sampler does."""
         position: Tensor = None
 

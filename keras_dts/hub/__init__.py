@@ -2,10 +2,16 @@
 
 from keras_dts.hub.adapter import RawInputAdapter
 from keras_dts.hub.alignment import align_spans, padding_of
-from keras_dts.hub.dataset import shuffle_like_keras
+from keras_dts.hub.dataset import is_dataset, raw_dataset, shuffle_like_keras
 from keras_dts.hub.preprocessing import TaskPreprocessor
-from keras_dts.hub.strings import as_array, check_strings
-from keras_dts.hub.tasks import is_causal, is_task, same_tokens, tokens_unknown
+from keras_dts.hub.strings import as_array, check_strings, holds_strings
+from keras_dts.hub.tasks import (
+    is_causal,
+    is_task,
+    preprocessor_of,
+    same_tokens,
+    tokens_unknown,
+)
 
 __all__ = [
     "RawInputAdapter",
@@ -13,9 +19,13 @@ __all__ = [
     "align_spans",
     "as_array",
     "check_strings",
+    "holds_strings",
     "is_causal",
+    "is_dataset",
     "is_task",
     "padding_of",
+    "preprocessor_of",
+    "raw_dataset",
     "same_tokens",
     "shuffle_like_keras",
     "tokens_unknown",

@@ -1,0 +1,141 @@
+"""What a training step learns from: the data's text, or one that is written."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_dts.backend import no_gradient
+from keras_dts.distiller import pairs_in
+from keras_dts.generation.adapter import WANTED, check_responses
+from keras_dts.generation.base import Text, Writers
+from keras_dts.generation.packing import (
+    PROMPT_MASK,
+    model_inputs,
+    next_tokens,
+    prompts_alone,
+)
+from keras_dts.generation.sampling import Coin
+from keras_dts.types import Tensor, WrittenLabels
+
+# What a step logs of its text.
+LOGGED = ("student_text", "response_length", "stopped")
+
+
+class TextSteps:
+    """Passes the batches of a training through a text.
+
+    Args:
+        distiller: The distiller, whose variables a step's state holds.
+        text: What writes responses.
+    """
+
+    def __init__(self, distiller: keras.Model, text: Text) -> None:
+        self._distiller = distiller
+        self._text = text
+        self._coin = Coin()
+
+    def __call__(self, *args: Any, writers: Writers) -> tuple[Any, ...]:
+        """Decides which text a step learns from, and writes it if need be.
+
+        Args:
+            *args: The batch; on JAX, the state and the batch.
+            writers: The models, the stop tokens and the seed.
+
+        Returns:
+            The arguments of the distiller's own step, with `WrittenLabels`
+            for `y`.
+
+        Raises:
+            ValueError: If the batch is not of prompts, or has no responses
+                although the step may need them.
+        """
+        *state, data = args
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if not isinstance(x, dict) or PROMPT_MASK not in x:
+            raise ValueError(f"{WANTED} Received: {_named(x)}")
+        check_responses(self._text, y)
+        scope: Any = contextlib.nullcontext()
+        if state:
+            scope = keras.StatelessScope(pairs_in(self._distiller, state[0]))
+        with scope, no_gradient():
+            batch = self._batch(x, y, sample_weight, writers)
+        return (*state, batch)
+
+    def _batch(
+        self, x: Any, y: Any, sample_weight: Any, writers: Writers
+    ) -> tuple[Any, ...]:
+        """Returns the batch that a step learns from."""
+        of_prompt = ops.cast(x[PROMPT_MASK], "bool")
+        given = _given(x, y, sample_weight, of_prompt)
+        step = ops.cast(self._distiller.optimizer.iterations, "int32")
+        stops = writers.stop_token_ids or ()
+        prompts = prompts_alone(given[0], of_prompt, stops)
+
+        def write() -> list[Tensor]:
+            with self._branch():
+                ids, mask = self._text.write(prompts, of_prompt, step, writers)
+            ids, mask = ops.cast(ids, "int32"), ops.cast(mask, "bool")
+            return [ids, mask, *next_tokens(ids, mask, of_prompt)]
+
+        written: Any = None
+        chosen = given
+        if self._text.always_writes:
+            written, chosen = ops.convert_to_tensor(True), write()
+        elif not self._text.never_writes:
+            share = self._text.share_at(step)
+            written = self._coin(writers.seed + 1, step, share)
+            chosen = list(ops.cond(written, write, lambda: given))
+        ids, mask, labels, weights = chosen
+        x = {**model_inputs(x), "token_ids": ids, "padding_mask": mask}
+        logged = _logged(written, ids, mask, of_prompt, stops)
+        return x, WrittenLabels(labels, written, logged), weights
+
+    def _branch(self) -> Any:
+        """Returns a scope for what a branch assigns, which is dropped.
+
+        On JAX it would leave the branch; on TensorFlow a scope would lead
+        tensors out of the loop of a sampler.
+        """
+        if keras.config.backend() != "jax":
+            return contextlib.nullcontext()
+        distiller = self._distiller
+        variables = [*distiller.variables, *distiller.optimizer.variables]
+        return keras.StatelessScope([(v, v.value) for v in variables])
+
+
+def _given(
+    x: Any, y: Any, sample_weight: Any, of_prompt: Tensor
+) -> list[Tensor]:
+    """Returns the data's tokens, padding mask, labels and weights."""
+    ids = ops.cast(x["token_ids"], "int32")
+    mask = ops.cast(x["padding_mask"], "bool")
+    labels, weights = next_tokens(ids, mask, of_prompt)
+    if y is not None:
+        labels = ops.cast(y, "int32")
+    if sample_weight is not None:
+        weights = ops.cast(sample_weight, "float32")
+    return [ids, mask, labels, weights]
+
+
+def _logged(
+    written: Any, ids: Tensor, mask: Tensor, of_prompt: Tensor, stops: Any
+) -> dict[str, Tensor]:
+    """Returns what a step logs of its text, scalars by name."""
+    of_response = ops.logical_and(mask, ops.logical_not(of_prompt))
+    ends = ops.zeros_like(mask)
+    for token in stops:
+        ends = ops.logical_or(ends, ops.equal(ids, token))
+    ends = ops.any(ops.logical_and(ends, of_response), axis=-1)  # (batch,)
+    lengths = ops.sum(ops.cast(of_response, "float32"), axis=-1)
+    own = ops.zeros(()) if written is None else ops.cast(written, "float32")
+    values = (own, ops.mean(lengths), ops.mean(ops.cast(ends, "float32")))
+    return dict(zip(LOGGED, values, strict=True))
+
+
+def _named(x: Any) -> str:
+    """Names what was given in the place of prompts."""
+    return f"the keys {sorted(x)}" if isinstance(x, dict) else str(type(x))
