@@ -7,10 +7,11 @@ from typing import Any
 
 from keras import ops
 
+from keras_dts.backend import repeat
 from keras_dts.generation.mending import Drafts, TokenChoice, log_prob_of
 from keras_dts.generation.sampling import draw, to_sampler
 from keras_dts.types import Tensor
-from keras_dts.utils import require
+from keras_dts.utils import Schedule, require
 
 Acceptance = Callable[[Drafts], Tensor]
 
@@ -63,12 +64,11 @@ def most_probable(logits: Tensor, position: Tensor) -> Tensor:
     return ops.argmax(logits, axis=-1)
 
 
-def in_top_k(top_k: Any) -> Acceptance:
+def in_top_k(counts: Tensor) -> Acceptance:
     """Returns a rule: fewer than K logits of the teacher exceed the token's.
 
     Args:
-        top_k: K, or a function from positions in responses, of shape
-            `(batch, block)`, to K for each.
+        counts: K for each position in a response, shape `(length,)`.
     """
 
     def accepts(drafts: Drafts) -> Tensor:
@@ -77,10 +77,31 @@ def in_top_k(top_k: Any) -> Acceptance:
             logits, ops.cast(drafts.tokens, "int32")[..., None], axis=-1
         )  # (batch, block, 1)
         above = ops.sum(ops.cast(logits > own, "float32"), axis=-1)
-        limit = top_k(drafts.positions) if callable(top_k) else top_k
+        # Positions of prompts, before the first one, do not count.
+        limit = ops.take(counts, ops.maximum(drafts.positions, 0))
         return above < ops.cast(limit, "float32")
 
     return accepts
+
+
+def counts_at(top_k: Any, length: int) -> Tensor:
+    """Returns K for each position in a response, float32, shape `(length,)`.
+
+    Args:
+        top_k: K, or a schedule from a position to K.
+        length: The number of positions.
+    """
+    if not isinstance(top_k, Schedule):
+        return ops.full((length,), top_k, "float32")
+    positions = ops.arange(length, dtype="int32")
+
+    # A schedule need not take all positions at once.
+    def body(i: Tensor, counts: Tensor) -> tuple[Tensor]:
+        found = ops.cast(top_k(i), "float32")
+        return (ops.where(positions == i, found, counts),)
+
+    (counts,) = repeat(body, (ops.zeros((length,)),), length)
+    return counts
 
 
 def as_probable_as(threshold: float) -> Acceptance:

@@ -8,7 +8,12 @@ import keras
 
 from keras_dts.generation.base import Text, Writers, Written
 from keras_dts.generation.cached import check_drafting
-from keras_dts.generation.choices import in_top_k, sampled, to_token_sampler
+from keras_dts.generation.choices import (
+    counts_at,
+    in_top_k,
+    sampled,
+    to_token_sampler,
+)
 from keras_dts.generation.mending import Mender
 from keras_dts.generation.sampling import first_draw
 from keras_dts.types import Tensor
@@ -49,8 +54,8 @@ class MendedText(Text):
 
     Args:
         top_k: K, at least 1: a whole number, or a schedule over the position
-            in the response, from 0, which is read for all positions at once.
-            The published schedule counts rounds of drafting instead.
+            in the response, from 0. The published schedule counts rounds of
+            drafting instead, and so depends on `block`.
         block: How many tokens the student drafts at a time, or `"auto"`: 5 for
             a single row, else 1.
         sampler: How the student draws: a `keras_hub.samplers.Sampler` that
@@ -112,13 +117,14 @@ class MendedText(Text):
         writers: Writers,
     ) -> Written:
         """Writes a response behind each prompt; see `Text.write`."""
-        start = first_draw(step, prompts.shape[1])
+        length = prompts.shape[1]
+        start = first_draw(step, length)
         seed = writers.seed
         mend = Mender(
             writers.student,
             writers.teacher,
             draft=sampled(self.sampler, seed, start),
-            accepts=in_top_k(self.top_k),
+            accepts=in_top_k(counts_at(self.top_k, length)),
             replace=sampled(self.teacher_sampler, seed + TEACHER_SEED, start),
             stop_token_ids=writers.stop_token_ids,
             block=block_for(self.block, prompts),

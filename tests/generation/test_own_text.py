@@ -57,7 +57,7 @@ def written(text, step, rows=PROMPTS, stops=(0,)):
 
 
 def test_a_response_follows_its_prompt_and_nothing_follows_its_end():
-    stops = tuple(range(0, 60))  # one in five tokens
+    stops = tuple(range(60))  # one in five tokens
     text = generation.StudentText()
     ids, mask = written(text, 5, stops=stops)
     prompts, of_prompt = map(ops.convert_to_numpy, prompts_of(stops=stops))
