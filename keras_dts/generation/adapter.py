@@ -172,7 +172,7 @@ class PromptAdapter:
             packed = packer(**dict(zip(names, texts, strict=True)))
             return [*packed.x.values(), packed.y, packed.sample_weight]
 
-        dtypes = [tf.int32, tf.bool, tf.bool, tf.int32, tf.float32]
+        dtypes = [tf.int32] * 4 + [tf.float32]
 
         def batch(x: Any, *_: Any) -> Any:
             arrays = tf.numpy_function(pack, [x[n] for n in names], dtypes)

@@ -166,8 +166,9 @@ class PromptPacker:
         of_prompt, of_text = places < asked, places < both
         x = {
             "token_ids": ids[:, :-1],
-            "padding_mask": of_text[:, :-1],
-            PROMPT_MASK: of_prompt[:, :-1],
+            # Numbers, since TensorFlow's strategies cannot average bools.
+            "padding_mask": of_text[:, :-1].astype("int32"),
+            PROMPT_MASK: of_prompt[:, :-1].astype("int32"),
         }
         weights = of_text[:, 1:] & ~of_prompt[:, 1:]
         return PackedText(x, ids[:, 1:], weights.astype("float32"))
