@@ -278,15 +278,16 @@ ASKED = [[7, 8], [9, 10, 11, 12], [3], [20, 21, 22]]
 
 
 def test_steps_learn_from_mended_text_or_from_the_data():
-    distiller = distiller_on(generation.MendedText(40, share=0.5), seed=8)
+    first = keras.optimizers.schedules.PiecewiseConstantDecay([0], [1.0, 0.0])
+    distiller = distiller_on(generation.MendedText(40, share=first))
     data = {"prompts": ASKED, "responses": [[30, 31], [32], [33], [34]]}
     logs = []
-    for _ in range(3):
+    for _ in range(2):
         before = copies(distiller.student)
         logs.append(distiller.train_on_batch(data, return_dict=True))
         distiller.reset_metrics()
         assert moved(distiller.student, before) > 1e-3
-    assert {entry["student_text"] for entry in logs} == {0, 1}
+    assert [entry["student_text"] for entry in logs] == [1, 0]
 
 
 @pytest.mark.torch
@@ -296,9 +297,7 @@ def test_a_student_learns_each_token_of_a_mended_text():
     distiller = distiller_on(generation.MendedText(40, sampler="random"))
     packed = PromptPacker(distiller.student)(ASKED).x
     ids, of_prompt = packed["token_ids"], packed["prompt_mask"].astype(bool)
-    ids, mask = written_by(
-        distiller.text, ids, of_prompt, 0, distiller.writers
-    )
+    ids, mask = written_by(distiller.text, ids, of_prompt, 0, distiller.writers)
     before = copies(distiller.student)
     expected = divergence(distiller, ids, mask, of_prompt)
     logs = distiller.train_on_batch({"prompts": ASKED}, return_dict=True)
