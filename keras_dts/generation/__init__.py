@@ -5,6 +5,8 @@ from keras_dts.generation.distiller import OnPolicyDistiller
 from keras_dts.generation.mended_text import MendedText
 from keras_dts.generation.student_text import StudentText
 from keras_dts.generation.teacher_text import TeacherText
+from keras_dts.generation.warmup import warmup
+from keras_dts.generation.warmup_report import WarmupReport, WarmupRound
 
 __all__ = [
     "MendedText",
@@ -12,6 +14,9 @@ __all__ = [
     "StudentText",
     "TeacherText",
     "Text",
+    "WarmupReport",
+    "WarmupRound",
     "Writers",
     "Written",
+    "warmup",
 ]

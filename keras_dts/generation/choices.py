@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras import ops
@@ -128,6 +128,15 @@ def within_margin(margin: float) -> Acceptance:
     def accepts(drafts: Drafts) -> Tensor:
         behind = drafts.student_log_probs - _teacher_log_probs(drafts)
         return behind <= margin
+
+    return accepts
+
+
+def all_of(rules: Sequence[Acceptance]) -> Acceptance:
+    """Returns a rule: a draft stays if each of some rules accepts it."""
+
+    def accepts(drafts: Drafts) -> Tensor:
+        return ops.all(ops.stack([rule(drafts) for rule in rules]), axis=0)
 
     return accepts
 

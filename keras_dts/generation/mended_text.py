@@ -96,8 +96,7 @@ class MendedText(Text):
     ) -> None:
         super().__init__(share, name=name)
         _check_top_k(top_k)
-        if block != "auto":
-            check_count("block", block)
+        check_block(block)
         self.top_k = top_k
         self.block = block
         self.sampler = to_token_sampler("sampler", sampler, 0.5)
@@ -127,7 +126,7 @@ class MendedText(Text):
             accepts=in_top_k(counts_at(self.top_k, length)),
             replace=sampled(self.teacher_sampler, seed + TEACHER_SEED, start),
             stop_token_ids=writers.stop_token_ids,
-            block=block_for(self.block, prompts),
+            block=block_for(self.block, prompts.shape[0]),
         )
         mended = mend(prompts, prompt_mask)
         return Written(mended.token_ids, mended.padding_mask)
@@ -143,16 +142,22 @@ class MendedText(Text):
         return {**super().get_config(), **serialize(settings)}
 
 
-def block_for(block: int | str, prompts: Tensor) -> int:
+def block_for(block: int | str, rows: int | None) -> int:
     """Returns how many tokens are drafted at a time.
 
     Args:
         block: The number, or `"auto"`.
-        prompts: The prompts, shape `(batch, length)`.
+        rows: How many rows a batch has, or `None` if that is unknown.
     """
     if isinstance(block, int):
         return block
-    return 5 if prompts.shape[0] == 1 else 1
+    return 5 if rows == 1 else 1
+
+
+def check_block(block: Any) -> None:
+    """Raises a `ValueError` unless `block` is a number of tokens, or auto."""
+    if block != "auto":
+        check_count("block", block)
 
 
 def _check_top_k(top_k: Any) -> None:
