@@ -83,7 +83,9 @@ def check_stop_tokens(stop_token_ids: Any, student: keras.Model) -> Any:
         return "auto"
     listed = isinstance(stop_token_ids, (list, tuple)) and stop_token_ids
     if not listed or not all(
-        isinstance(i, numbers.Integral) and not isinstance(i, bool) and int(i) >= 0
+        isinstance(i, numbers.Integral)
+        and not isinstance(i, bool)
+        and int(i) >= 0
         for i in stop_token_ids
     ):
         raise ValueError(

@@ -57,7 +57,7 @@ def written(text, step, rows=PROMPTS, stops=(0,)):
 
 
 def test_a_response_follows_its_prompt_and_nothing_follows_its_end():
-    stops = tuple(range(0, 60))  # one in five tokens
+    stops = tuple(range(60))  # one in five tokens
     text = generation.StudentText()
     ids, mask = written(text, 5, stops=stops)
     prompts, of_prompt = map(ops.convert_to_numpy, prompts_of(stops=stops))
@@ -147,7 +147,9 @@ def divergence(distiller, ids, mask):
     at = tuple(np.array(TAUGHT).T)
     log_probs = []
     for model in (distiller.teacher, distiller.student):
-        z = ops.convert_to_numpy(model({"token_ids": ids, "padding_mask": mask}))
+        z = ops.convert_to_numpy(
+            model({"token_ids": ids, "padding_mask": mask})
+        )
         z = z[at].astype("float64")
         log_probs.append(z - np.log(np.sum(np.exp(z), -1, keepdims=True)))
     theirs, ours = log_probs
