@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -159,6 +160,16 @@ def test_tensorflow_datasets_has_the_columns(name, columns):
         data.load_instructions(name)
         builder = tfds.builder({"dolly": "databricks_dolly"}.get(name, name))
     assert columns <= set(builder.info.features)
+
+
+def test_a_failed_download_names_what_it_needs(monkeypatch, tmp_path):
+    def send(*args, **kwargs):
+        raise requests.exceptions.ConnectionError("no network")
+
+    monkeypatch.setattr(requests.Session, "send", send)
+    message = "`name` must be .* needs a network. Received: name='dolly'"
+    with pytest.raises(RuntimeError, match=message):
+        data.load_instructions("dolly", data_dir=tmp_path)
 
 
 def test_the_template_has_its_fixed_words():
