@@ -57,11 +57,12 @@ class FitData:
         adapted = self._adapt(part, teacher=self._evaluates_teacher())
         if not adapted:
             self._check_is_evaluated(part, "validation_data")
-        if adapted and part.get("y") is None:  # batches
+        y = part.get("y")
+        if y is not None and y is not data[1]:  # arrays, with other labels
+            options["validation_data"] = tuple(part[n] for n in _NAMES)
+        elif adapted:  # batches
             options["validation_data"] = part["x"]
             options.pop("validation_batch_size", None)
-        elif part["y"] is not data[1]:
-            options["validation_data"] = tuple(part[n] for n in _NAMES)
 
     def for_evaluation(self, options: dict[str, Any]) -> None:
         """Converts the data of `evaluate`.

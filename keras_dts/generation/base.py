@@ -28,6 +28,11 @@ class Writers(NamedTuple):
         stop_token_ids: The tokens that end a response, or `None` for
             responses that fill the window.
         seed: What every draw follows from, beside the step.
+
+    Example:
+    >>> from keras_dts import generation
+    >>> generation.Writers(None, None, stop_token_ids=(1, 2), seed=0).seed
+    0
     """
 
     teacher: Any
@@ -43,6 +48,11 @@ class Written(NamedTuple):
         token_ids: The tokens, int32, shape `(batch, length)`.
         padding_mask: Whether a position is of the prompt or of the response,
             whose stop token is its last token; bool, shape `(batch, length)`.
+
+    Example:
+    >>> from keras_dts import generation
+    >>> generation.Written([[7, 8, 1]], [[True, True, False]]).token_ids
+    [[7, 8, 1]]
     """
 
     token_ids: Tensor
@@ -52,8 +62,9 @@ class Written(NamedTuple):
 class Text(keras.layers.Layer, abc.ABC):
     """Abstract: what writes the responses that a student learns from.
 
-    A subclass overrides `write`. It is a layer, so that a text may have
-    weights, which belong to the state of a training.
+    A subclass overrides `write`, and `get_config` if its constructor has more
+    arguments. It is a layer, so that a text may have weights, which belong to
+    the state of a training.
 
     Args:
         share: The probability that a batch's responses are written and not
@@ -63,6 +74,16 @@ class Text(keras.layers.Layer, abc.ABC):
 
     Raises:
         ValueError: If `share` is out of its range.
+
+    Example:
+    >>> from keras import ops
+    >>> from keras_dts import generation
+    >>> class Repeated(generation.Text):
+    ...     def write(self, prompts, prompt_mask, step, writers):
+    ...         token_ids = ops.where(prompt_mask, prompts, prompts[:, :1])
+    ...         return generation.Written(token_ids, ops.ones_like(prompt_mask))
+    >>> Repeated(share=0.25).share
+    0.25
     """
 
     def __init__(

@@ -74,7 +74,27 @@ class OnPolicyDistiller(Distiller):
 
     Example:
     >>> import keras_dts
-    >>> keras_dts.OnPolicyDistiller.step_logs
+    >>> import keras_hub
+    >>> teacher, student = (
+    ...     keras_hub.models.GPT2CausalLM(
+    ...         keras_hub.models.GPT2Backbone(
+    ...             vocabulary_size=20,
+    ...             num_layers=1,
+    ...             num_heads=1,
+    ...             hidden_dim=4,
+    ...             intermediate_dim=4,
+    ...             max_sequence_length=8,
+    ...         )
+    ...     )
+    ...     for _ in range(2)
+    ... )
+    >>> distiller = keras_dts.OnPolicyDistiller(
+    ...     teacher,
+    ...     student,
+    ...     text=keras_dts.generation.StudentText(share=0.25),
+    ...     stop_token_ids=None,  # these have no tokenizer
+    ... )
+    >>> distiller.step_logs
     ('student_text', 'response_length', 'stopped')
 
     Reference:

@@ -147,7 +147,9 @@ def divergence(distiller, ids, mask):
     at = tuple(np.array(TAUGHT).T)
     log_probs = []
     for model in (distiller.teacher, distiller.student):
-        z = ops.convert_to_numpy(model({"token_ids": ids, "padding_mask": mask}))
+        z = ops.convert_to_numpy(
+            model({"token_ids": ids, "padding_mask": mask})
+        )
         z = z[at].astype("float64")
         log_probs.append(z - np.log(np.sum(np.exp(z), -1, keepdims=True)))
     theirs, ours = log_probs

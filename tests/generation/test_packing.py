@@ -51,7 +51,11 @@ def test_long_prompts_are_cut_on_the_left_which_is_said_once():
     prompts = [[1, 2, 3, 4], [5], [6, 7, 8]]
     with pytest.warns(UserWarning, match="2 of 3 prompts have more than 2"):
         ids, _, weights = packed(prompts, [[9]] * 3, max_prompt_length=2)
-    assert [row[:4] for row in ids] == [[0, 3, 4, 9], [0, 5, 9, 0], [0, 7, 8, 9]]
+    assert [row[:4] for row in ids] == [
+        [0, 3, 4, 9],
+        [0, 5, 9, 0],
+        [0, 7, 8, 9],
+    ]
     assert [row.index(1.0) for row in weights] == [2, 1, 2]
 
 
@@ -160,7 +164,7 @@ def test_an_evaluation_needs_responses():
 
 def test_prompts_without_a_token_are_refused():
     student = gpt2(length=12, add_start_token=False)
-    with pytest.raises(ValueError, match="a token each.*none at position 1"):
+    with pytest.raises(ValueError, match=r"a token each.*none at position 1"):
         PromptPacker(student)(["a dog", ""])
 
 

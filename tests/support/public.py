@@ -6,6 +6,7 @@ MODULES = (
     "keras_dts",
     "keras_dts.callbacks",
     "keras_dts.data",
+    "keras_dts.generation",
     "keras_dts.losses",
     "keras_dts.metrics",
     "keras_dts.optimizers",

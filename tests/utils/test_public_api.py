@@ -100,10 +100,11 @@ def test_importing_the_package_imports_nothing_optional():
         "    return sorted(names - sys.stdlib_module_names)\n"
         "before = set(sys.modules)\n"
         "import keras_dts\n"
-        "print(*new(), *{'keras_dts.data', 'keras_dts.plots'} & {*sys.modules})"
-        "\n"
+        "later = {f'keras_dts.{n}' for n in ('data', 'generation', 'plots')}\n"
+        "print(*new(), *later & {*sys.modules})\n"
         "print(keras_dts.data.load.__name__, keras_dts.plots.plot_run.__name__)"
         "\n"
+        "print(keras_dts.OnPolicyDistiller.__name__)\n"
         "print(*new())\n"
     )
     done = subprocess.run(
@@ -114,12 +115,20 @@ def test_importing_the_package_imports_nothing_optional():
         env={**os.environ},
     )
     own = "keras_dts keras_dts_command"
-    assert done.stdout.splitlines() == [own, "load plot_run", own]
+    assert done.stdout.splitlines() == [
+        own,
+        "load plot_run",
+        "OnPolicyDistiller",
+        own,
+    ]
 
 
 def test_the_package_lists_its_public_names():
     listed = {name for name in dir(keras_dts) if not name.startswith("__")}
-    assert listed == {*keras_dts.__all__, "data", "plots"}
+    assert listed == {
+        *keras_dts.__all__,
+        *("OnPolicyDistiller", "data", "generation", "plots"),
+    }
     assert "__version__" in dir(keras_dts)
 
 
