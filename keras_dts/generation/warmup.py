@@ -127,9 +127,9 @@ def warmup(
             write together.
 
     Example:
-        >>> from keras_dts import generation
-        >>> generation.warmup.__kwdefaults__["objective"]
-        ('sft', 'dpo')
+    >>> from keras_dts import generation
+    >>> generation.warmup.__kwdefaults__["objective"]
+    ('sft', 'dpo')
 
     Reference:
         Sun et al., Warmup-Distill: Bridge the Distribution Mismatch between

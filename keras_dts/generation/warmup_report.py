@@ -24,6 +24,12 @@ class WarmupRound:
             the student wrote, in nats.
         log_prob_mended: That of a token of the mended texts.
         losses: The mean loss of each objective in the last epoch, by name.
+
+    Example:
+    >>> from keras_dts import generation
+    >>> done = generation.WarmupRound(0.25, 100, 30, -3.1, -1.9, {"sft": 2.2})
+    >>> done.pairs - done.pairs_left_out
+    70
     """
 
     mended_share: float
@@ -44,6 +50,12 @@ class WarmupReport:
             student wrote before the warm-up, in nats.
         log_prob_after: That of a token that it writes afterwards, for the same
             prompts and by the same draws.
+
+    Example:
+    >>> from keras_dts import generation
+    >>> report = generation.WarmupReport((), -3.1, -2.4)
+    >>> round(report.log_prob_after - report.log_prob_before, 2)
+    0.7
     """
 
     rounds: tuple[WarmupRound, ...]
