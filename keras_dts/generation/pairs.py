@@ -9,12 +9,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_dts.backend import compiled
 from keras_dts.generation.choices import Acceptance, sampled
-from keras_dts.generation.compiled import CompiledFunction
 from keras_dts.generation.mending import Mender, TokenChoice
 from keras_dts.generation.packing import PROMPT_MASK
 from keras_dts.generation.preference import response_log_probs
 from keras_dts.generation.sampling import first_draw
+from keras_dts.types import Tensor
 
 
 class ScoredText(NamedTuple):
@@ -69,30 +70,28 @@ class PairWriter:
         block: int,
         batch_size: int,
     ) -> None:
-        def write(x: dict[str, Any]) -> ScoredText:
+        def write(
+            ids: Tensor, prompt_mask: Tensor, start: Tensor, as_it_is: Tensor
+        ) -> list[Tensor]:
             # A flag decides, so that one program writes both texts.
             mend = Mender(
                 student,
                 teacher,
-                draft=sampled(sampler, seed, x["start"]),
-                accepts=lambda d: ops.logical_or(x["as_it_is"], accepts(d)),
-                replace=lambda z, at: replace(z, x["start"] + at),
+                draft=sampled(sampler, seed, start),
+                accepts=lambda d: ops.logical_or(as_it_is, accepts(d)),
+                replace=lambda z, at: replace(z, start + at),
                 stop_token_ids=stop_token_ids,
                 block=block,
             )
-            text = mend(x["token_ids"], x[PROMPT_MASK])
+            text = mend(ids, prompt_mask)
             both = [
-                response_log_probs(
-                    model,
-                    text.token_ids,
-                    text.padding_mask,
-                    ops.cast(x[PROMPT_MASK], "bool"),
-                )
-                for model in (teacher, student)
+                response_log_probs(m, *text[:2], prompt_mask)
+                for m in (teacher, student)
             ]
-            return ScoredText(*text, *both)
+            return [*text, *both]
 
-        self._write = CompiledFunction(write, [student, teacher])
+        variables = [*student.variables, *teacher.variables]
+        self._write = compiled(write, variables, jit=True)
         self._size = batch_size
 
     def __call__(
@@ -106,34 +105,33 @@ class PairWriter:
                 follow.
             mend: Whether the teacher mends them.
         """
-        parts = [
-            self._write.predict_on_batch(
-                {
-                    **batch,
-                    "start": np.int32(
-                        ops.convert_to_numpy(
-                            first_draw(number, batch[PROMPT_MASK].shape[1])
-                        )
-                    ),
-                    "as_it_is": np.array(not mend),
-                }
-            )
-            for number, batch in enumerate(self._batches(x), first_batch)
-        ]
+        as_it_is = ops.convert_to_tensor(not mend)
+        parts = []
+        for number, batch in enumerate(self._batches(x), first_batch):
+            step = ops.convert_to_tensor(number, "int32")
+            start = first_draw(step, batch[0].shape[1])
+            parts.append(self._write(*batch, start, as_it_is))
         many = len(x[PROMPT_MASK])
-        columns = zip(*parts, strict=True)
-        return ScoredText(*(np.concatenate(c)[:many] for c in columns))
+        columns = (
+            np.concatenate([ops.convert_to_numpy(part) for part in column])
+            for column in zip(*parts, strict=True)
+        )
+        return ScoredText(*(column[:many] for column in columns))
 
     def batches_in(self, x: dict[str, Any]) -> int:
         """Returns how many batches examples are written in."""
         return -(-len(x[PROMPT_MASK]) // self._size)
 
-    def _batches(self, x: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Yields batches of one size; the last one is filled by repeating."""
+    def _batches(self, x: dict[str, Any]) -> Iterator[list[Tensor]]:
+        """Yields token ids and prompt masks, in batches of one size.
+
+        The last one is filled by repeating examples.
+        """
         many = len(x[PROMPT_MASK])
+        dtypes = {"token_ids": "int32", PROMPT_MASK: "bool"}
         for start in range(0, many, self._size):
             rows = np.arange(start, start + self._size) % many
-            yield {
-                name: np.asarray(x[name])[rows]
-                for name in ("token_ids", PROMPT_MASK)
-            }
+            yield [
+                ops.convert_to_tensor(np.asarray(x[name])[rows], dtype)
+                for name, dtype in dtypes.items()
+            ]

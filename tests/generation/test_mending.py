@@ -13,13 +13,13 @@ from texts import gemma3, gpt2
 
 import keras_dts
 from keras_dts import generation, schedules
+from keras_dts.backend import compiled
 from keras_dts.generation.choices import (
     in_top_k,
     most_probable,
     sampled,
     to_token_sampler,
 )
-from keras_dts.generation.compiled import CompiledFunction
 from keras_dts.generation.mending import Mender
 from keras_dts.generation.packing import PromptPacker
 
@@ -53,26 +53,26 @@ REPLACE = sampled(samplers.RandomSampler(), TEACHER_SEED)
 
 @functools.cache
 def mender(family, block, draft=DRAFT, replace=REPLACE, stop=(STOP,)):
-    """A compiled function, of which `top_k` is an input."""
+    """A compiled function of prompts, their mask, and K."""
     student, teacher = pair(family)
 
-    def mend(x):
+    def mend(ids, prompt_mask, top_k):
         return Mender(
             student,
             teacher,
             draft=draft,
-            accepts=in_top_k(ops.full((LENGTH,), x["top_k"])),
+            accepts=in_top_k(ops.full((LENGTH,), top_k)),
             replace=replace,
             stop_token_ids=stop,
             block=block,
-        )(x["token_ids"], x["padding_mask"])
+        )(ids, prompt_mask)
 
-    return CompiledFunction(mend, pair(family), jit_compile=XLA)
+    return compiled(mend, [*student.variables, *teacher.variables], jit=XLA)
 
 
 def mended(family, block, top_k, x=None, **settings):
-    x = {**(x or prompts()), "top_k": np.int32(top_k)}
-    out = mender(family, block, **settings).predict_on_batch(x)
+    inputs = [*(x or prompts()).values(), np.int32(top_k)]
+    out = mender(family, block, **settings)(*map(ops.convert_to_tensor, inputs))
     return [ops.convert_to_numpy(t) for t in out]
 
 
