@@ -16,6 +16,7 @@ sys.path.insert(0, str(FOLDER))
 import cache
 import method_cost
 import models
+import on_policy
 import scaling
 import step_time
 import timing
@@ -223,6 +224,27 @@ def test_cache(tmp_path, capsys, monkeypatch):
     check_ratios(rows, cache.RATIOS)
     # Three classes of four bytes.
     assert "12 bytes an example" in capsys.readouterr().out
+
+
+def test_on_policy(tmp_path, capsys):
+    lines = ["GKD, writing", "SKD 2, writing"]
+    on_policy.main(
+        [
+            *("--small", "--rounds=2", "--steps=1", "--batches=3"),
+            *("--blocks=2", f"--out={tmp_path}", "--only", *lines),
+        ]
+    )
+    _, rows = read(tmp_path, "on_policy-3")
+    (ratio,) = on_policy.ratios_of(lines)
+    assert list(rows[0]) == [*(f"{n} (ms)" for n in lines), ratio.name]
+    check_ratios(rows, [ratio])
+    # Keys and values of 3 rows, 1 layer, 12 positions; 4 bytes a number.
+    _, rows = read(tmp_path, "on_policy_caches")
+    sizes = [int(row["bytes"]) for row in rows]
+    assert sizes == [3 * 2 * 12 * width * 4 for width in (16, 8)]
+    assert "cache of the teacher: 0.00 MiB" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        on_policy.main(["--small", "--batches=1", "--only", "SKD 2, writng"])
 
 
 def test_method_cost(tmp_path, capsys):
