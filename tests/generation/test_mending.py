@@ -183,17 +183,26 @@ def test_kept_tokens_are_among_the_best_of_the_raw_teacher():
 
 
 @pytest.mark.torch
-def test_a_response_ends_with_its_first_stop_token():
+def test_a_response_ends_with_its_first_stop_token(monkeypatch):
     ids, mask, mends = mended("gpt2", 3, 4, stop=(12,))
     np.testing.assert_array_equal(np.sum(mask, axis=1), [8, 9, 10, LENGTH])
     np.testing.assert_array_equal(ids[[0, 1, 2], [7, 8, 9]], 12)
     np.testing.assert_array_equal(ids[~mask], 0)
     # The student's own stop token counts as the teacher's does.
     assert list(mends[[0, 1, 2], [7, 8, 9]]) == [False, True, True]
-    # Where each token is one, all rows stop at once.
+    # Where each token is one, all rows stop at once, and nothing is read on.
     x = prompts((4, 6, LENGTH, 5))
+    teacher, calls = pair("gpt2")[1], []
+    call = teacher.call_with_cache
+
+    def counted(*args):
+        calls.append(args)
+        return call(*args)
+
+    monkeypatch.setattr(teacher, "call_with_cache", counted)
     _, mask, _ = mended("gpt2", 5, 3, x, stop=tuple(range(TOKENS)))
     np.testing.assert_array_equal(np.sum(mask, axis=1), [5, 7, LENGTH, 6])
+    assert len(calls) == 2  # for the prompts, and for one block
     # Where none is, all go on to the end of the window.
     _, mask, _ = mended("gpt2", 3, 3, stop=None)
     assert np.all(mask)
@@ -238,6 +247,25 @@ def test_draws_follow_from_the_seed_and_the_step():
         (s.p, s.temperature) for s in (text.sampler, text.teacher_sampler)
     ]
     assert settings == [(0.5, 0.5), (0.5, 0.2)]
+
+
+@pytest.mark.torch
+def test_the_teacher_does_not_draw_by_the_numbers_of_the_student():
+    # By the same numbers, the same model would draw what it has refused.
+    model = language_model("gpt2", 1)
+    writers = generation.Writers(model, model, None, SEED)
+    own, mends = (
+        written_by(
+            generation.MendedText(
+                top_k, sampler="random", teacher_sampler="random"
+            ),
+            *prompts().values(),
+            0,
+            writers,
+        )[0]
+        for top_k in (TOKENS, 1)
+    )
+    assert np.mean(own != mends) > 0.2
 
 
 @pytest.mark.torch

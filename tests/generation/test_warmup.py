@@ -15,6 +15,7 @@ from keras_dts.generation.choices import (
     as_probable_as,
     in_top_k,
     most_probable,
+    sampled,
     within_margin,
 )
 from keras_dts.generation.mending import Drafts
@@ -78,8 +79,8 @@ def mean_log_prob(model, text, x):
     return np.sum(log_prob_sums(model, text, x)) / tokens
 
 
-def written(student, teacher, **kwargs):
-    """The prompts, the student's texts and the same mended, of a warm-up."""
+def writer_of(student, teacher, **kwargs):
+    """What writes the texts of a warm-up."""
     settings = {
         "accepts": as_probable_as(0.1),
         "replace": most_probable,
@@ -90,8 +91,12 @@ def written(student, teacher, **kwargs):
         "batch_size": 4,
         **kwargs,
     }
-    writer = PairWriter(student, teacher, **settings)
-    x = prompts()
+    return PairWriter(student, teacher, **settings)
+
+
+def written(student, teacher):
+    """The prompts, the student's texts, and the same mended."""
+    x, writer = prompts(), writer_of(student, teacher)
     return x, *(writer(x, 0, mend=mend) for mend in (False, True))
 
 
@@ -113,6 +118,19 @@ def test_a_pair_differs_from_the_first_mended_token_on():
     np.testing.assert_array_equal(
         np.argmax(differ, axis=1), np.argmax(mended.mended, axis=1)
     )
+
+
+@pytest.mark.torch
+def test_each_batch_has_draws_of_the_teacher_of_its_own():
+    writer = writer_of(
+        language_model("gpt2", 1),
+        language_model("gpt2", 5),
+        sampler=samplers.GreedySampler(),
+        replace=sampled(samplers.RandomSampler(), 3),
+    )
+    texts = [writer(prompts(), number, mend=True)[0] for number in (0, 0, 1)]
+    np.testing.assert_array_equal(texts[0], texts[1])
+    assert np.any(texts[0] != texts[2])
 
 
 @pytest.mark.torch
