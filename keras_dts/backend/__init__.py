@@ -2,6 +2,7 @@
 
 from keras_dts.backend import fast
 from keras_dts.backend.chunked_map import fold_chunks, map_chunks
+from keras_dts.backend.compiled import compiled
 from keras_dts.backend.gradients import value_and_grad
 from keras_dts.backend.softmax import (
     class_log_probs,
@@ -39,6 +40,7 @@ __all__ = [
     "can_stop",
     "careful",
     "class_log_probs",
+    "compiled",
     "exact_difference",
     "excess",
     "fast",

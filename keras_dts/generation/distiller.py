@@ -10,7 +10,7 @@ import keras
 
 from keras_dts.distiller import Distiller
 from keras_dts.generation.adapter import PromptAdapter
-from keras_dts.generation.base import Text, Writers
+from keras_dts.generation.base import Text, Writers, Written
 from keras_dts.generation.checks import (
     check_models,
     check_seed,
@@ -174,6 +174,20 @@ class OnPolicyDistiller(Distiller):
         given = keras.tree.flatten(bound.arguments.get("callbacks"))
         bound.arguments["callbacks"] = [TextDriver(self.text), *given]
         return super().fit(*bound.args, **bound.kwargs)
+
+    def write(self, x: Any, step: int = 0) -> Written:
+        """Writes responses for a batch of prompts, as a training step would.
+
+        Args:
+            x: Prompts, as for `fit`.
+            step: The training step, which the draws follow from.
+
+        Returns:
+            `Written`, of NumPy arrays.
+        """
+        options = {"x": x}
+        self.fit_data.for_prediction_batch(options)
+        return self._text_steps.write(options["x"], step, self.writers)
 
     def train_step(self, *args: Any) -> Any:
         """Writes a text if need be; the rest is the distiller's own step."""

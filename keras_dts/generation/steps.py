@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_dts.backend import no_gradient
+from keras_dts.backend import compiled, no_gradient
 from keras_dts.distiller import pairs_in, values_in
 from keras_dts.generation.adapter import WANTED, check_responses
-from keras_dts.generation.base import Text, Writers
+from keras_dts.generation.base import Text, Writers, Written
 from keras_dts.generation.packing import (
     PROMPT_MASK,
     model_inputs,
@@ -35,6 +36,8 @@ class TextSteps:
     def __init__(self, distiller: keras.Model, text: Text) -> None:
         self._distiller = distiller
         self._text = text
+        # The compiled function of `write`, and what it was compiled for.
+        self._writing: tuple[Any, Callable[..., Any] | None] = (None, None)
 
     def __call__(self, *args: Any, writers: Writers) -> tuple[Any, ...]:
         """Decides which text a step learns from, and writes it if need be.
@@ -53,8 +56,7 @@ class TextSteps:
         """
         *state, data = args
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if not isinstance(x, dict) or PROMPT_MASK not in x:
-            raise ValueError(f"{WANTED} Received: {_named(x)}")
+        _mask_of_prompts(x)
         check_responses(self._text, y)
         scope: Any = contextlib.nullcontext()
         if state:
@@ -64,6 +66,34 @@ class TextSteps:
         if state and self._text.variables:
             state = [values_in(scope, self._distiller)]
         return (*state, batch)
+
+    def write(self, x: Any, step: int, writers: Writers) -> Written:
+        """Writes responses for a batch, by a function that is compiled once.
+
+        Args:
+            x: The `x` of a batch.
+            step: The training step.
+            writers: The models, the stop tokens and the seed.
+
+        Returns:
+            `Written`, of NumPy arrays.
+        """
+        variables = self._distiller.variables
+        compiled_for = [*map(id, variables), writers]
+        known, function = self._writing
+        if function is None or known != compiled_for:
+            jit = bool(getattr(self._distiller, "jit_compile", False))
+            function = compiled(
+                lambda ids, mask, at: self._text.write(ids, mask, at, writers),
+                variables,
+                jit=jit,
+            )
+            self._writing = compiled_for, function
+        of_prompt = ops.cast(_mask_of_prompts(x), "bool")
+        ids = ops.cast(x["token_ids"], "int32")
+        prompts = prompts_alone(ids, of_prompt, writers.stop_token_ids or ())
+        found = function(prompts, of_prompt, ops.convert_to_tensor(step))
+        return Written(*map(ops.convert_to_numpy, found))
 
     def _batch(
         self, x: Any, y: Any, sample_weight: Any, writers: Writers
@@ -129,6 +159,9 @@ def _logged(
     return dict(zip(LOGGED, values, strict=True))
 
 
-def _named(x: Any) -> str:
-    """Names what was given in the place of prompts."""
-    return f"the keys {sorted(x)}" if isinstance(x, dict) else str(type(x))
+def _mask_of_prompts(x: Any) -> Any:
+    """Returns the mask of a batch's prompts, or raises if it has none."""
+    if isinstance(x, dict) and PROMPT_MASK in x:
+        return x[PROMPT_MASK]
+    named = f"the keys {sorted(x)}" if isinstance(x, dict) else str(type(x))
+    raise ValueError(f"{WANTED} Received: {named}")

@@ -1,5 +1,7 @@
 """Prompts and responses become token ids, labels and weights."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -26,9 +28,12 @@ def test_texts_are_packed_as_a_preprocessor_of_pairs_packs_them():
     np.testing.assert_array_equal(packed.sample_weight, weights)
 
 
+window = functools.cache(lambda length: gpt2(length=length))
+
+
 def packed(prompts, responses=None, length=6, **kwargs):
     """Rows of the ids, the labels and the weights. Start and end are 0."""
-    found = PromptPacker(gpt2(length=length), **kwargs)(prompts, responses)
+    found = PromptPacker(window(length), **kwargs)(prompts, responses)
     ids, y, weights = found.x["token_ids"], found.y, found.sample_weight
     return ids.tolist(), y.tolist(), weights.tolist()
 
