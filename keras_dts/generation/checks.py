@@ -110,4 +110,4 @@ def stop_tokens(
     tokenizer = preprocessor_of(student).tokenizer
     names = ("end_token_id", "end_token2_id")
     ids = [getattr(tokenizer, name, None) for name in names]
-    return tuple(i for i in ids if i is not None)
+    return tuple(i for i in ids if i is not None) or None

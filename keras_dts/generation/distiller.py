@@ -143,6 +143,7 @@ class OnPolicyDistiller(Distiller):
         self.stop_token_ids = check_stop_tokens(stop_token_ids, student)
         self.seed = check_seed(seed)
         self.max_prompt_length = max_prompt_length
+        text.check(self.writers)
         self.fit_data.add_first(
             PromptAdapter(teacher, student, text, max_prompt_length)
         )
