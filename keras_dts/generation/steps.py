@@ -120,8 +120,7 @@ class TextSteps:
     def _branch(self) -> Any:
         """Returns a scope for what a branch assigns, which is dropped.
 
-        On JAX it would leave the branch; on TensorFlow a scope would lead
-        tensors out of the loop of a sampler.
+        On JAX it would leave the branch, as a tracer.
         """
         if keras.config.backend() != "jax":
             return contextlib.nullcontext()
