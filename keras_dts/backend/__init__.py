@@ -12,6 +12,7 @@ from keras_dts.backend.softmax import (
 from keras_dts.backend.steps import (
     all_finite,
     answer,
+    assign_if,
     careful,
     in_any_replica,
     needs_gradient,
@@ -36,6 +37,7 @@ __all__ = [
     "StoppedStepError",
     "all_finite",
     "answer",
+    "assign_if",
     "can_stop",
     "careful",
     "class_log_probs",
