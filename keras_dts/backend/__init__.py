@@ -3,6 +3,7 @@
 from keras_dts.backend import fast
 from keras_dts.backend.chunked_map import fold_chunks, map_chunks
 from keras_dts.backend.gradients import value_and_grad
+from keras_dts.backend.loops import assign_repeatedly
 from keras_dts.backend.softmax import (
     class_log_probs,
     exact_difference,
@@ -38,6 +39,7 @@ __all__ = [
     "all_finite",
     "answer",
     "assign_if",
+    "assign_repeatedly",
     "can_stop",
     "careful",
     "class_log_probs",

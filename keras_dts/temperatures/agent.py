@@ -9,8 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.backend import value_and_grad
-from keras_dts.temperatures.network import Network
+from keras_dts.temperatures.network import Learn, Network, descent
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype
 
@@ -29,8 +28,6 @@ _LARGEST_NORM = 2.0
 _RETURN_UNITS = 64
 # The smallest deviation that is divided by.
 _SMALLEST = 1e-6
-# What an optimizer's steps are: a function of the gradients.
-Learn = Callable[[Sequence[Tensor]], None]
 
 
 class Agent(keras.layers.Layer):
@@ -94,18 +91,17 @@ class Agent(keras.layers.Layer):
             rates: The actor's, and that of the critic and the return model.
             add: Gives the policy an optimizer.
         """
-
-        def learn(name: str, rate: float, variables: Sequence[Any]) -> Learn:
+        trained = {"actor": (self._acting, rates[0])}
+        if self.credit == "decomposed":
+            for network in (self.critic, self.returns):
+                trained[network.name] = (network.weights, rates[1])
+        self._descend = {}
+        for name, (variables, rate) in trained.items():
             adam = keras.optimizers.Adam(
                 rate, global_clipnorm=_LARGEST_NORM, name=f"{name}_adam"
             )
-            return add(adam, variables)
-
-        self._learn_actor = learn("actor", rates[0], self._acting)
-        if self.credit == "decomposed":
-            self._learn_critic = learn("critic", rates[1], self.critic.weights)
-            self._learn_returns = learn(
-                "returns", rates[1], self.returns.weights
+            self._descend[name] = descent(
+                variables, add(adam, variables), adam.variables, self.passes
             )
 
     @property
@@ -180,21 +176,21 @@ class Agent(keras.layers.Layer):
     ) -> None:
         """Makes the actions with an advantage more likely, within the clip."""
 
-        def loss() -> Tensor:
+        def loss(_: Any) -> Tensor:
             ratio = ops.exp(self.log_likelihood(states, actions) - old)
             near = ops.clip(ratio, 1.0 - self.clip, 1.0 + self.clip)
             gain = ops.minimum(ratio * advantage, near * advantage)
             return -_mean(gain, counted)
 
-        self._descend(loss, self._acting, self._learn_actor)
+        self._descend["actor"](loss)
 
     def _fit_critic(
         self, states: Tensor, value: Tensor, counted: Tensor
     ) -> None:
-        def loss() -> Tensor:
+        def loss(_: Any) -> Tensor:
             return _mean(ops.square(self.critic(states) - value), counted)
 
-        self._descend(loss, self.critic.weights, self._learn_critic)
+        self._descend["critic"](loss)
 
     def _fit_returns(
         self, history: Tensor, rewards: Tensor, known: Tensor
@@ -215,23 +211,15 @@ class Agent(keras.layers.Layer):
         )
         age = ops.floor(drawn * ops.cast(known, drawn.dtype))
         index = HISTORY - 1 - ops.cast(age, "int32")
-        for i in range(self.passes):
-            part = ops.take(history, index[i], axis=0)
-            wanted = ops.take(rewards, index[i], axis=0)
 
-            def loss(part: Tensor = part, wanted: Tensor = wanted) -> Tensor:
-                returns = self.returns(part[..., :-1])
-                found = _mean(returns, part[..., -1])
-                return ops.mean(ops.square(found - wanted))
+        def loss(i: Any) -> Tensor:
+            rows = ops.take(index, i, axis=0)
+            part = ops.take(history, rows, axis=0)
+            wanted = ops.take(rewards, rows, axis=0)
+            found = _mean(self.returns(part[..., :-1]), part[..., -1])
+            return ops.mean(ops.square(found - wanted))
 
-            _, gradient = value_and_grad(loss, self.returns.weights)
-            self._learn_returns(gradient)
-
-    def _descend(
-        self, loss: Callable[[], Tensor], variables: Sequence[Any], learn: Learn
-    ) -> None:
-        for _ in range(self.passes):
-            learn(value_and_grad(loss, variables)[1])
+        self._descend["returns"](loss)
 
     def _draw(
         self, draw: Callable[[Any], Tensor], step: Tensor, stream: int

@@ -18,6 +18,7 @@ from keras_dts.temperatures.base import (
     Temperatures,
     add_scalar,
 )
+from keras_dts.temperatures.record import Record
 from keras_dts.temperatures.rewards import (
     EPOCHS,
     QUALITIES,
@@ -147,7 +148,7 @@ class ReinforcedTemperature(Temperature):
             ("units", units),
         ):
             check_count(name, value)
-        check_number("seed", seed, low=0)
+        check_count("seed", seed, low=0)
         self.high = high
         self.initial = initial
         self.warmup = warmup
@@ -162,39 +163,24 @@ class ReinforcedTemperature(Temperature):
         self.seed = seed
         self.agent = Agent(credit, units, examples, clip, passes, seed)
         self.agent.set_optimizers(rates, self.add_optimizer)
-        self._add_state()
+        # Whether the actor supplies the temperatures, and whether it learns.
+        self.acts = add_scalar(self, "acts", 0.0)
+        self.learns = add_scalar(self, "learns", 0.0)
+        # What the change of the quality is multiplied by.
+        self.factor = add_scalar(self, "factor", 0.0)
+        self.step = self.add_weight(
+            name="step",
+            shape=(),
+            dtype="int32",
+            initializer="zeros",
+            trainable=False,
+        )
+        self.record = Record(examples, COLUMNS)
         self.begin_epoch(0, EPOCHS, None)
         # Whether the steps of this epoch can leave out the learning, where
         # Python runs in each of them.
         self._rests = False
         self._moved = Untracked(self.variables)
-
-    def _add_state(self) -> None:
-        # Whether the actor supplies the temperatures, and whether it learns.
-        self.acts = add_scalar(self, "acts", 0.0)
-        self.learns = add_scalar(self, "learns", 0.0)
-        # What the change of the accuracy is multiplied by.
-        self.factor = add_scalar(self, "factor", 0.0)
-        self.step = self._weight("step", (), "int32")
-        # The rows of the last batch, and of the one before it.
-        self.last = self._weight("last", (self.examples, COLUMNS))
-        self.before = self._weight("before", (self.examples, COLUMNS))
-        self.quality = add_scalar(self, "quality", 0.0)
-        # What the quality of the last batch says of the one before it.
-        self.gain = add_scalar(self, "gain", 0.0)
-        # How many of the two there are.
-        self.recorded = add_scalar(self, "recorded", 0.0)
-
-    def _weight(
-        self, name: str, shape: tuple[int, ...], dtype: str | None = None
-    ) -> Any:
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            dtype=dtype,
-            initializer="zeros",
-            trainable=False,
-        )
 
     def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
         """Says whether the actor supplies temperatures, and learns."""
@@ -205,7 +191,7 @@ class ReinforcedTemperature(Temperature):
         self.learns.assign(float(learns))
         self.factor.assign(reward_factor(number * EPOCHS / epochs))
         if not learns:  # A reward that comes later is that of nobody.
-            self.recorded.assign(0.0)
+            self.record.forget()
         self._rests = runs_eagerly() and not learns
 
     def before_step(self, context: StepContext) -> None:
@@ -214,9 +200,10 @@ class ReinforcedTemperature(Temperature):
         if self._rests:
             return
         assign_if(
-            ops.greater(self.recorded.value, 1.5),
+            self.record.is_rewarded,
             lambda: self.agent.learn(
-                self.before.value, self.factor.value * self.gain.value
+                self.record.before.value,
+                self.factor.value * self.record.gain.value,
             ),
             self._moved.value,
         )
@@ -242,44 +229,29 @@ class ReinforcedTemperature(Temperature):
         acts = ops.greater(self.acts.value, 0.5)
 
         def temperatures(pair: LogitPair) -> Temperatures:
-            initial = ops.full_like(pair.teacher[..., 0], self.initial)
+            states = observe(pair)
+            initial = ops.full_like(states[..., 0], self.initial)
             temperature = only_if(
-                acts, lambda: self._temperature(pair, step), initial
+                acts, lambda: self._draw(states, step, pair.output), initial
             )
             return Temperatures(temperature, temperature, temperature**2)
 
         return temperatures
 
-    def _temperature(self, pair: LogitPair, step: Tensor) -> Tensor:
-        action = self.agent.act(observe(pair), step, pair.output)
+    def _draw(self, states: Tensor, step: Tensor, output: int) -> Tensor:
+        action = self.agent.act(states, step, output)
         return ops.maximum(self.high * ops.sigmoid(action), FLOOR)
 
     def end_step(self, batch: BatchLogits) -> None:
         """Records the batch, and what its quality says of the last one."""
         if not self._rests:
-            self._record(batch)
+            quality, known = self.quality_of(batch)
+            rows, learns = self._rows(batch), self.learns.value
+            self.record.add(rows, quality, known, learns)
         self.step.assign(self.step.value + 1)
 
-    def _record(self, batch: BatchLogits) -> None:
-        quality, known = self.quality_of(batch)
-        # A batch in which no entry counts says nothing.
-        quality = ops.where(known, quality, self.quality.value)
-        self.gain.assign(quality - self.quality.value)
-        self.quality.assign(quality)
-        self.before.assign(self.last.value)
-        self.last.assign(self._rows(batch))
-        recorded = ops.minimum(self.recorded.value + 1.0, 2.0)
-        self.recorded.assign(recorded * self.learns.value)
-
     def quality_of(self, batch: BatchLogits) -> tuple[Tensor, Tensor]:
-        """Returns how good the student is, and whether the batch says it.
-
-        Args:
-            batch: The logits of the step.
-
-        Returns:
-            A scalar, whose growth is the reward, and a bool scalar.
-        """
+        """Returns what is to grow, and whether the batch says what it is."""
         return batch_quality(batch, self.reward)
 
     def _rows(self, batch: BatchLogits) -> Tensor:

@@ -71,12 +71,12 @@ def check_temperature(name: str, value: Any) -> None:
     check_number(name, value, low=LOWEST, high=HIGHEST)
 
 
-def check_count(name: str, value: Any) -> None:
-    """Raises a `ValueError` unless `value` is a whole number, at least 1."""
+def check_count(name: str, value: Any, low: int = 1) -> None:
+    """Raises a `ValueError` unless `value` is a whole number from `low` on."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or value < 1:
+    if not whole or value < low:
         raise ValueError(
-            f"`{name}` must be a whole number of at least 1. Received: "
+            f"`{name}` must be a whole number of at least {low}. Received: "
             f"{name}={value!r}"
         )
 
