@@ -55,7 +55,8 @@ class ReinforcedTemperature(Temperature):
     `initial`; from then on the actor supplies it. The agent learns (PPO) in
     epochs of these that `every` divides, from the first `examples` entries of
     a batch that count, as soon as its reward is known: before the next step
-    but one. Reward and rates are small: see the guide on what to expect.
+    but one. A batch's accuracy says little: of 64 examples it has a standard
+    error of 5 points, while a step changes it by far less.
 
     Seven things differ from the released code, whose agent cannot learn:
 
@@ -279,11 +280,11 @@ class ReinforcedTemperature(Temperature):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        names = ("high", "initial", "warmup", "every", "credit", "reward")
-        names += ("clip", "passes", "rates", "examples", "units", "seed")
+        names = "high initial warmup every credit reward clip passes rates"
+        names += " examples units seed"
         return {
             **super().get_config(),
-            **{name: getattr(self, name) for name in names},
+            **{name: getattr(self, name) for name in names.split()},
         }
 
 
