@@ -67,6 +67,8 @@ class Agent(keras.layers.Layer):
             "log_deviation", (), _FIRST_LOG_DEVIATION
         )
         self.rewards = self._state("rewards", (HISTORY,))
+        # The number of the next draw.
+        self.step = self._state("step", (), dtype="int32")
         self.learned = self._state("learned", (), dtype="int32")
         self.generator = keras.random.SeedGenerator(seed)
         if credit == "decomposed":

@@ -8,7 +8,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.backend import assign_if, only_if, runs_eagerly
+from keras_dts.backend import (
+    assign_if,
+    only_if,
+    replica_count,
+    runs_eagerly,
+)
 from keras_dts.logits import BatchLogits, LogitPair
 from keras_dts.temperatures.agent import COLUMNS, Agent
 from keras_dts.temperatures.base import (
@@ -99,7 +104,7 @@ class ReinforcedTemperature(Temperature):
 
     Raises:
         ValueError: If a value is out of its range; from a training step, if
-            there are no labels for `reward="accuracy"`.
+            there are no labels for `reward="accuracy"`, or several replicas.
 
     Example:
     >>> import numpy as np
@@ -169,13 +174,6 @@ class ReinforcedTemperature(Temperature):
         self.learns = add_scalar(self, "learns", 0.0)
         # What the change of the quality is multiplied by.
         self.factor = add_scalar(self, "factor", 0.0)
-        self.step = self.add_weight(
-            name="step",
-            shape=(),
-            dtype="int32",
-            initializer="zeros",
-            trainable=False,
-        )
         self.record = Record(examples, COLUMNS)
         self.begin_epoch(0, EPOCHS, None)
         # Whether the steps of this epoch can leave out the learning, where
@@ -198,6 +196,12 @@ class ReinforcedTemperature(Temperature):
     def before_step(self, context: StepContext) -> None:
         """Lets the agent learn from the last batch whose reward is known."""
         del context
+        if replica_count() > 1:
+            raise ValueError(
+                "`ReinforcedTemperature` learns from the reward of a batch, "
+                "and each replica has one of its own. Received: "
+                f"{replica_count()} replicas"
+            )
         if self._rests:
             return
         assign_if(
@@ -210,11 +214,7 @@ class ReinforcedTemperature(Temperature):
         )
 
     def begin_step(self, batch: BatchLogits) -> None:
-        """Raises where no accuracy is known.
-
-        Raises:
-            ValueError: If there are no labels for `reward="accuracy"`.
-        """
+        """Raises a `ValueError` where no accuracy is known."""
         if self.reward == "accuracy" and not batch.has_labels:
             raise ValueError(
                 '`reward="accuracy"` needs labels that fit the output. Give '
@@ -226,7 +226,7 @@ class ReinforcedTemperature(Temperature):
         """Returns a function that draws a temperature for each entry."""
         del batch
         # A copy: on torch and TensorFlow the step would change it too.
-        step = ops.copy(self.step.value)
+        step = ops.copy(self.agent.step.value)
         acts = ops.greater(self.acts.value, 0.5)
 
         def temperatures(pair: LogitPair) -> Temperatures:
@@ -249,7 +249,7 @@ class ReinforcedTemperature(Temperature):
             quality, known = self.quality_of(batch)
             rows, learns = self._rows(batch), self.learns.value
             self.record.add(rows, quality, known, learns)
-        self.step.assign(self.step.value + 1)
+        self.agent.step.assign(self.agent.step.value + 1)
 
     def quality_of(self, batch: BatchLogits) -> tuple[Tensor, Tensor]:
         """Returns what is to grow, and whether the batch says what it is."""
@@ -267,8 +267,8 @@ class ReinforcedTemperature(Temperature):
 
     def _row(self, pair: LogitPair) -> Tensor:
         """Returns a row for each entry of an output, shape `(entries, 6)`."""
-        states, step = observe(pair), self.step.value
-        action = self.agent.act(states, step, pair.output)
+        states = observe(pair)
+        action = self.agent.act(states, self.agent.step.value, pair.output)
         columns = (
             action,
             self.agent.log_likelihood(states, action),

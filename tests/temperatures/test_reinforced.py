@@ -17,7 +17,7 @@ from scipy import stats
 
 import keras_dts
 from keras_dts.logits import LogitPair, WholeBatch
-from keras_dts.temperatures import ReinforcedTemperature
+from keras_dts.temperatures import ReinforcedTemperature, reinforced
 from keras_dts.temperatures.agent import Agent
 from keras_dts.temperatures.rewards import batch_quality, reward_factor
 
@@ -65,7 +65,10 @@ def halves(*places):
 SEEDS = (0, 1, 2) if BACKEND == "jax" else (0,)
 
 
-def test_it_finds_the_temperatures_that_help():
+def test_it_finds_the_temperatures_that_help(monkeypatch):
+    # A step takes half of the time.
+    monkeypatch.setattr("keras_dts.temperatures.agent._RETURN_UNITS", 32)
+
     def policy(seed):
         return Planted(
             warmup=1,
@@ -81,7 +84,7 @@ def test_it_finds_the_temperatures_that_help():
     )
     jit = BACKEND != "torch"
     model.compile(keras.optimizers.SGD(0.0), crossentropy(), jit_compile=jit)
-    x = planted_inputs(64 * 200)
+    x = planted_inputs(64 * 225)
     held_out = planted_inputs(2048)
     logits = held_out[:, :2], held_out[:, 2:]
     for seed in SEEDS:
@@ -137,11 +140,17 @@ def distiller(**options):
         mlp(9, seed=1), mlp(4, seed=2), temperature=policy
     )
     model.compile(
-        keras.optimizers.SGD(0.1),
+        keras.optimizers.SGD(0.0),
         crossentropy(),
         jit_compile=BACKEND != "torch",
     )
     return model
+
+
+def networks(agent):
+    learn = (agent.actor, agent.critic, agent.returns)
+    weights = [w for network in learn for w in network.weights]
+    return [np.copy(w) for w in arrays([*weights, agent.log_deviation])]
 
 
 def fit(model, x=X, y=Y, **kwargs):
@@ -149,45 +158,55 @@ def fit(model, x=X, y=Y, **kwargs):
     return model.fit(x, y, **options).history
 
 
-def test_epochs_steps_and_rewards(tmp_path):
+def test_epochs_batches_and_rewards(tmp_path):
     # Batches of 8, 8, 8 and 4 examples.
     model = distiller(warmup=2, every=2)
-    agent = model.temperature.agent
-    first = arrays(agent.variables)
+    agent, record = model.temperature.agent, model.temperature.record
+    first = networks(agent)
     logs = fit(model)
     assert logs["temperature"] == [4.0]
-    assert_same(arrays(agent.variables), first)
+    assert_same(networks(agent), first)
     model.save(tmp_path / "run.keras")
-    rows, rewards, qualities = [], [], []
-
-    model.temperature.begin_epoch(epoch=1, epochs=2, steps=4)
-    for start in range(0, 28, 8):
-        model.train_on_batch(X[start : start + 8], Y[start : start + 8])
-        record = model.temperature.record
-        rows.append(ops.convert_to_numpy(record.last).copy())
-        qualities.append(number(record.quality))
-        rewards.append(ops.convert_to_numpy(agent.rewards)[-4:].copy())
-    # The last batch is a half one.
-    np.testing.assert_array_equal(rows[3][:, 5], [1] * 4 + [0] * 4)
-    temperatures = 10 / (1 + np.exp(-np.array(rows)[:3, :, 3]))
-    assert np.ptp(temperatures) > 1.0
+    fit(model, initial_epoch=1, epochs=2)
+    # The student learns nothing here.
+    p, q = (
+        np.exp(z - np.log(np.exp(z).sum(-1, keepdims=True)))
+        for z in (
+            network.predict(X, verbose=0).astype("float64")
+            for network in (model.teacher, model.student)
+        )
+    )
+    best = np.sort(q)[:, ::-1]
+    states = np.stack([best[:, 0], p.max(-1), best[:, 0] - best[:, 1]], -1)
+    # The last batch is half of one.
+    (last,) = arrays([record.last])
+    np.testing.assert_allclose(last[:4, :3], states[24:], rtol=1e-5)
+    np.testing.assert_array_equal(last[:, 5], [1] * 4 + [0] * 4)
     # The first two batches have their rewards, of what came after them.
-    factor = reward_factor(2 * 240 / 2)
-    gains = factor * np.diff(qualities)[:2]
-    np.testing.assert_allclose(rewards[3], [0, 0, *gains], rtol=1e-5)
-    learned = ops.convert_to_numpy(agent.history)[-2:]
-    np.testing.assert_allclose(learned[..., :3], np.array(rows)[:2, :, :3])
-    assert np.max(np.abs(arrays(agent.variables)[0] - first[0])) > 0
+    right = np.argmax(q, -1) == Y
+    accuracies = [right[i : i + 8].mean() for i in (0, 8, 16)]
+    gains = reward_factor(2 * 240 / 2) * np.diff(accuracies)
+    assert np.all(gains)
+    rewards, history = arrays([agent.rewards, agent.history])
+    np.testing.assert_allclose(rewards[-3:], [0, *gains], rtol=1e-5)
+    np.testing.assert_allclose(
+        history[-2:, :, :3], states[:16].reshape(2, 8, 3), rtol=1e-5
+    )
+    assert np.ptp(history[-2:, :, 3]) > 0.1
+    learned = networks(agent)
+    assert all(np.any(a != b) for a, b in zip(learned, first, strict=True))
     # It supplies temperatures in the third epoch, and does not learn.
-    learned = arrays(agent.variables)
     logs = fit(model, initial_epoch=2, epochs=3)
     assert logs["temperature"] != [4.0]
-    assert_same(arrays(agent.variables), learned)
-    # A training that was stopped after the first epoch is the same.
+    assert_same(networks(agent), learned)
+    # A training that was stopped after the first epoch is the same. What
+    # has compiled its step goes on from what was loaded.
+    unbroken = [np.copy(v) for v in arrays(model.variables)]
     loaded = keras.models.load_model(tmp_path / "run.keras")
-    fit(loaded, initial_epoch=1, epochs=2)
-    fit(loaded, initial_epoch=2, epochs=3)
-    assert_same(arrays(loaded.variables), arrays(model.variables), atol=1e-6)
+    model.set_weights(loaded.get_weights())
+    fit(model, initial_epoch=1, epochs=2)
+    fit(model, initial_epoch=2, epochs=3)
+    assert_same(arrays(model.variables), unbroken, atol=1e-6)
 
 
 def pair(labels, weights=None, labelled=None):
@@ -239,6 +258,13 @@ def test_without_labels():
     with pytest.raises(ValueError, match='`reward="accuracy"` needs labels'):
         fit(model, y=None)
     assert_same(arrays(model.student.variables), before)
+
+
+@pytest.mark.torch
+def test_replicas_are_refused(monkeypatch):
+    monkeypatch.setattr(reinforced, "replica_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"one of its own\. Received: 2"):
+        fit(distiller())
 
 
 @pytest.mark.torch
