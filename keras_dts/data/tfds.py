@@ -7,7 +7,7 @@ import importlib
 import os
 import tempfile
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,12 @@ TEST_SPLITS = {
     "glue/mnli_mismatched": "validation_mismatched",
 }
 
-# TensorFlow Datasets' own `glue/mnli_mismatched` has no training texts.
-_BUILDERS = {"glue/mnli_mismatched": "glue/mnli"}
+# TensorFlow Datasets' own names, where ours differ. Its own
+# `glue/mnli_mismatched` has no training texts.
+_BUILDERS = {
+    "dolly": "databricks_dolly",
+    "glue/mnli_mismatched": "glue/mnli",
+}
 
 
 def prepare_fashion_mnist(
@@ -144,6 +148,37 @@ def load_tfds(name: str, data_dir: str | os.PathLike[str] | None) -> Splits:
         num_classes=info.features["label"].num_classes,
         class_names=_class_names(info.features["label"]),
     )
+
+
+def read_tfds(
+    name: str,
+    columns: tuple[str, ...],
+    data_dir: str | os.PathLike[str] | None,
+) -> Iterator[tuple[str, ...]]:
+    """Yields the texts of each training example, which are prepared if missing.
+
+    Args:
+        name: The name of the data set.
+        columns: The names of the features with the texts.
+        data_dir: Directory of the prepared data sets; `None` is TensorFlow
+            Datasets' own.
+
+    Raises:
+        ImportError: If TensorFlow Datasets or TensorFlow is missing.
+        RuntimeError: If it is not prepared and cannot be downloaded.
+    """
+    tfds = _require_tfds(name)
+    _prepare(tfds, name, data_dir)
+    dataset = tfds.load(
+        _BUILDERS.get(name, name),
+        split="train",
+        data_dir=data_dir,
+        batch_size=1024,
+        download=False,
+    )
+    for batch in tfds.as_numpy(dataset):
+        for texts in zip(*(batch[c] for c in columns), strict=True):
+            yield tuple(text.decode() for text in texts)
 
 
 def _class_names(label: Any) -> tuple[str, ...] | None:

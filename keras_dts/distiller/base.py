@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_dts.distiller.logs import DistillationMetrics, results_of
 from keras_dts.distiller.model_pair import ModelPair
 from keras_dts.distiller.objective import Objective
+from keras_dts.distiller.online_teacher import load_teacher, save_teacher
 from keras_dts.distiller.steps import labels_of
 from keras_dts.features import Projector
 from keras_dts.temperatures import Temperature
@@ -21,7 +21,6 @@ from keras_dts.types import HiddenStates, ModelOutputs
 from keras_dts.utils import (
     Untracked,
     deserialize,
-    fingerprint,
     replaced,
     serialize,
 )
@@ -272,7 +271,7 @@ class TeacherStudentModel(keras.Model, abc.ABC):
         """Saves the distiller's own state."""
         super().save_own_variables(store)
         if self._hidden:
-            store["teacher"] = fingerprint(self.teacher)
+            save_teacher(self.teacher, store)
 
     def load_own_variables(self, store: Any) -> None:
         """Loads the distiller's own state.
@@ -281,10 +280,7 @@ class TeacherStudentModel(keras.Model, abc.ABC):
             ValueError: If it was saved with another teacher.
         """
         values = {key: store[key] for key in store.keys()}  # noqa: SIM118
-        saved = values.pop("teacher", None)
-        if saved is not None and not np.array_equal(
-            saved, fingerprint(self.teacher)
-        ):
+        if not load_teacher(self.teacher, values):
             # Keras would go on to load the rest, and raise then.
             self._hidden = set(super().__dir__())
             raise ValueError(

@@ -1,4 +1,4 @@
-"""What policies do before the differentiated part of a training step."""
+"""What learns by itself, before the differentiated part of a training step."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import keras
 
 from keras_dts.backend import no_gradient
 from keras_dts.distiller.model_pair import ModelPair
+from keras_dts.distiller.online_teacher import OnlineTeacher
 from keras_dts.distiller.state import groups_of, pairs_in
 from keras_dts.distiller.student_loss import StudentLoss
 from keras_dts.temperatures import StepContext, Temperature
@@ -16,10 +17,10 @@ from keras_dts.types import TaughtLabels, Tensor
 
 
 class BeforeStep:
-    """Lets policies work before a step; `UndoableStep` calls it.
+    """Lets policies and the teacher work before a step.
 
-    What a policy assigns is part of the step: it is undone where the batch is
-    broken.
+    `UndoableStep` calls it: what they assign is part of the step, and undone
+    where the batch is broken.
 
     Args:
         distiller: The distiller, whose variables a step's state holds.
@@ -38,19 +39,21 @@ class BeforeStep:
         self._distiller = distiller
         self._models = models
         self._student_loss = student_loss
-        self._policies = [p for p in policies if p.acts_before_step]
+        self._parts: list[Any] = [p for p in policies if p.acts_before_step]
+        if isinstance(distiller.teacher, OnlineTeacher):
+            self._parts.append(distiller.teacher)
 
     def __call__(self, *args: Any) -> tuple[Any, ...]:
-        """Runs the policies.
+        """Runs those that work before a step.
 
         Args:
             *args: The arguments of Keras's own step: the batch, with
                 `TaughtLabels` for `y`; on JAX, the state and the batch.
 
         Returns:
-            The same, with what the policies have assigned in the state.
+            The same, with what they have assigned in the state.
         """
-        if not self._policies:
+        if not self._parts:
             return args
         *state, data = args
         if state:
@@ -60,7 +63,7 @@ class BeforeStep:
         return args
 
     def _in_state(self, state: Any, data: Any) -> tuple[Any, ...]:
-        """Returns the state of JAX after the policies have run in it."""
+        """Returns the state of JAX after all have run in it."""
         distiller = self._distiller
         with keras.StatelessScope(pairs_in(distiller, state)) as scope:
             self._run(data)
@@ -74,6 +77,9 @@ class BeforeStep:
         x, taught, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         distiller = self._distiller
         optimizer = distiller.optimizer
+
+        def teacher() -> Any:
+            return self._models.teacher(taught.inputs).outputs
 
         def student() -> Any:
             return self._models.student(taught.inputs, training=False).outputs
@@ -90,6 +96,7 @@ class BeforeStep:
             y=taught.y,
             sample_weight=sample_weight,
             teacher=taught.teacher.outputs,
+            run_teacher=teacher,
             student=student,
             training_loss=training_loss,
             label_loss=self._label_loss,
@@ -102,8 +109,8 @@ class BeforeStep:
                 *distiller.metrics_variables,
             ],
         )
-        for policy in self._policies:
-            policy.before_step(context)
+        for part in self._parts:
+            part.before_step(context)
 
     def _label_loss(self, x: Any, y: Any) -> Tensor:
         """Computes the loss on labels of other data, without penalties."""

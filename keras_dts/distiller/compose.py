@@ -10,6 +10,7 @@ from keras_dts.distiller.fit_data import FitData
 from keras_dts.distiller.logs import StepLogs
 from keras_dts.distiller.model_pair import ModelPair
 from keras_dts.distiller.objective import Objective
+from keras_dts.distiller.online_teacher import check_learns_not
 from keras_dts.distiller.steps import Steps
 from keras_dts.distiller.student_loss import StudentLoss
 from keras_dts.distiller.terms import Terms
@@ -65,6 +66,7 @@ def compose(
     steps = Steps(models, objective, student_loss, logs, distiller)
 
     def check_cache(cache: TeacherCache) -> None:
+        check_learns_not(distiller.teacher)
         cache.check_teacher(distiller.teacher)
         cache.check_from_logits(models.from_logits[0])
         objective.check_cache(cache)

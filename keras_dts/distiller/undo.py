@@ -16,6 +16,7 @@ from keras_dts.backend import (
     with_optional_update,
 )
 from keras_dts.distiller.notes import FaultNotes
+from keras_dts.distiller.online_teacher import learned_of
 from keras_dts.distiller.state import groups_of
 
 
@@ -127,12 +128,16 @@ class UndoableStep:
     def _untouched(self) -> list[Any]:
         """Returns the variables that a broken step need not give back."""
         distiller = self._distiller
-        of_student = {id(v) for v in distiller.student.variables}
+        moved = [
+            *distiller.student.variables,
+            *learned_of(distiller.teacher),
+        ]
+        moves = {id(v) for v in moved}
         of_teacher = distiller.teacher.variables
         return [
             self._notes.counts,
             *(v for policy in distiller.policies for v in policy.constants),
-            *(v for v in of_teacher if id(v) not in of_student),
+            *(v for v in of_teacher if id(v) not in moves),
         ]
 
     def _moved_by_a_step(self, after_the_loss: list[Any]) -> list[Any]:

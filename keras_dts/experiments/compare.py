@@ -45,7 +45,9 @@ def compare(
         methods: A dictionary from the name of a method to a function
             `(teacher, student)` that returns the model to fit: the student
             itself, or a new `keras_dts.Distiller` of the two. Losses and
-            temperatures hold state, so the function makes new ones.
+            temperatures hold state, so the function makes new ones. A method
+            that needs callbacks, another optimizer or part of the data for
+            itself returns a `keras_dts.Recipe`.
         train: The training data: `(x,)`, `(x, y)` or `(x, y, sample_weight)`,
             or a data set that `fit` takes. The order of a data set that
             shuffles itself is not controlled.

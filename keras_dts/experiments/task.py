@@ -47,6 +47,21 @@ class DemoTask(abc.ABC):
             "test": len(test[0]),
         }
 
+    def split_train(
+        self, share: float
+    ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Returns a part of the students' training data, and the rest.
+
+        Args:
+            share: The part, in (0, 1), of each class.
+        """
+        part = stratified(self.train[-1], share)
+        rest = np.setdiff1d(np.arange(len(self.train[-1])), part)
+        return (
+            tuple(array[part] for array in self.train),
+            tuple(array[rest] for array in self.train),
+        )
+
     @abc.abstractmethod
     def teacher_data(self) -> tuple[Any, ...]:
         """Returns the teacher's training data, as `fit` takes it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,39 @@ from keras_dts.cache import teacher_name
 from keras_dts.hub import shuffle_like_keras
 from keras_dts.utils import EpochBar, versions
 
-# Returns the model to fit for a teacher and a student.
-Method = Callable[[keras.Model, keras.Model], keras.Model]
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model to fit, and how its method trains it, for `keras_dts.compare`.
+
+    Args:
+        model: The model to fit. It is not compiled.
+        callbacks: The method's own callbacks, new ones.
+        optimizer: `None`, or a function from the optimizer of `compile` to the
+            one that trains, such as `keras_dts.optimizers.LayerRates`.
+        train: `None`, or the training data in place of the comparison's, such
+            as a part of them where the rest chooses or validates something.
+        validation_data: `None`, or what `fit` validates on.
+
+    Example:
+    >>> import keras_dts
+    >>> def balanced(teacher, student):
+    ...     return keras_dts.Recipe(
+    ...         keras_dts.Distiller(teacher, student),
+    ...         callbacks=[keras_dts.callbacks.TempBalance()],
+    ...         optimizer=keras_dts.optimizers.LayerRates,
+    ...     )
+    """
+
+    model: keras.Model
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+    optimizer: Callable[[Any], Any] | None = None
+    train: Any = None
+    validation_data: Any = None
+
+
+# Returns the model to fit for a teacher and a student, or its recipe.
+Method = Callable[[keras.Model, keras.Model], keras.Model | Recipe]
 
 # Returns the callbacks of one training for the name of its method and its seed.
 Callbacks = Callable[[str, int], list[keras.callbacks.Callback]]
@@ -49,7 +80,9 @@ class Training:
     verbose: bool
 
     def try_methods(self, methods: Mapping[str, Method]) -> None:
-        """Makes each method's model, and evaluates one of them on one batch.
+        """Makes and compiles each method's model, and evaluates the last.
+
+        It is evaluated on one batch.
 
         A method that fails or a misspelt metric is thus found before the first
         training. The models are not trained later: a model that was evaluated
@@ -63,10 +96,8 @@ class Training:
                 report the metric.
         """
         for name, method in methods.items():
-            model = method(self.teacher, self.make_student())
-            _check_model(name, model)
-        self.compile(model)
-        measure(model, self.test, self.metric, self.batch_size, steps=1)
+            recipe = self._recipe(name, method, self.make_student())
+        measure(recipe.model, self.test, self.metric, self.batch_size, steps=1)
 
     def run(self, name: str, method: Method, seed: int) -> dict[str, Any]:
         """Trains a student, and returns its test metric and its costs.
@@ -82,26 +113,42 @@ class Training:
         """
         keras.utils.set_random_seed(seed)  # the same initial weights
         student = self.make_student()
-        model = method(self.teacher, student)
-        self.compile(model)
-        callbacks = list(self.callbacks(name, seed)) if self.callbacks else []
+        recipe = self._recipe(name, method, student)
+        callbacks = list(recipe.callbacks)
+        if self.callbacks:
+            callbacks += self.callbacks(name, seed)
         if self.verbose:
             callbacks.append(EpochBar(self.metric))
         keras.utils.set_random_seed(seed)  # the same order of the data
         seconds = timed_fit(
-            model,
-            self.train,
+            recipe.model,
+            self.train if recipe.train is None else recipe.train,
             epochs=self.epochs,
             batch_size=self.batch_size,
             callbacks=callbacks,
+            validation_data=recipe.validation_data,
         )
         return {
             "method": name,
             "seed": seed,
             "parameters": student.count_params(),
-            "value": measure(model, self.test, self.metric, self.batch_size),
+            "value": measure(
+                recipe.model, self.test, self.metric, self.batch_size
+            ),
             "seconds": seconds,
         }
+
+    def _recipe(
+        self, name: str, method: Method, student: keras.Model
+    ) -> Recipe:
+        """Returns what a method makes, compiled."""
+        made = method(self.teacher, student)
+        recipe = made if isinstance(made, Recipe) else Recipe(made)
+        _check_model(name, recipe.model)
+        self.compile(recipe.model)
+        if recipe.optimizer is not None:
+            recipe.model.optimizer = recipe.optimizer(recipe.model.optimizer)
+        return recipe
 
     def about(self) -> dict[str, Any]:
         """Returns what another run must share to be the same comparison.
@@ -124,6 +171,7 @@ def timed_fit(
     epochs: int,
     batch_size: int,
     callbacks: list[keras.callbacks.Callback],
+    validation_data: Any = None,
 ) -> float:
     """Trains a compiled model, and returns the seconds of its training.
 
@@ -138,6 +186,7 @@ def timed_fit(
         epochs=epochs,
         verbose=0,
         callbacks=[clock, *callbacks],
+        validation_data=validation_data,
     )
     return clock.ended - start
 
@@ -189,6 +238,7 @@ def _data_options(data: Any, batch_size: int) -> dict[str, Any]:
 def _check_model(name: str, model: Any) -> None:
     if not isinstance(model, keras.Model):
         raise ValueError(
-            f"`methods[{name!r}]` must return the model to fit. Received: "
+            f"`methods[{name!r}]` must return the model to fit, or a "
+            "`keras_dts.Recipe` of it. Received: "
             f"{model!r} of type {type(model).__name__}"
         )

@@ -13,6 +13,7 @@ from keras import layers, ops
 from keras_dts.backend import seeded
 from keras_dts.features.capture import capture
 from keras_dts.features.extractor import FeatureExtractor, find_layer
+from keras_dts.features.symbolic import SymbolicCall, known_input
 from keras_dts.types import Tensor
 from keras_dts.utils import layers_in
 
@@ -33,7 +34,9 @@ class StochasticPasses:
     """Runs a model several times, with other dropout masks each time.
 
     Everything else runs for inference, such as BatchNormalization. The passes
-    are one call on a batch that is as many times as large.
+    are one call, and what comes before the first dropout runs once: there the
+    batch becomes as many times as large. A model that goes around this layer,
+    or is not known before a batch, runs on the larger batch as a whole.
 
     Args:
         model: The model.
@@ -66,6 +69,7 @@ class StochasticPasses:
                 f"those that `dropout` chooses. Received: {model.name!r}, "
                 f"dropout={dropout!r}"
             )
+        self._early = not self._can_run_once_before_dropout()
 
     def __call__(self, inputs: Any, step: Any) -> Tensor:
         """Returns the features of each pass.
@@ -77,32 +81,68 @@ class StochasticPasses:
         Returns:
             Shape `(batch, passes, features)`.
         """
-        many = keras.tree.map_structure(
-            lambda x: ops.repeat(x, self._passes, axis=0), inputs
-        )
+        return self._run(inputs, step, self._early)
+
+    def _run(self, inputs: Any, step: Any, early: bool) -> Tensor:
+        """Returns the features of each pass.
+
+        Args:
+            inputs: The model's input.
+            step: The number of the step.
+            early: Whether the whole model runs on the larger batch.
+        """
+        if early:
+            inputs = keras.tree.map_structure(self._repeat, inputs)
+        repeated = [early]
         handlers = {
-            layer: functools.partial(self._call, layer, number, step)
+            layer: functools.partial(self._call, layer, number, step, repeated)
             for number, layer in enumerate(self._on)
         }
         with capture(handlers):
-            found = self._extractor(many, training=False).features[self._path]
+            outputs = self._extractor(inputs, training=False)
+        found = outputs.features[self._path]
         shape = ops.shape(found)
         width = math.prod(found.shape[1:])
         return ops.reshape(
             found, (shape[0] // self._passes, self._passes, width)
         )
 
+    def _repeat(self, x: Tensor) -> Tensor:
+        return ops.repeat(x, self._passes, axis=0)
+
+    def _can_run_once_before_dropout(self) -> bool:
+        """Says whether the whole model follows from the first dropout."""
+        model = self._extractor.model
+        known = known_input(model) if model.built else None
+        if known is None:
+            return False
+        # Batches of two and of many do not fit together.
+        two = keras.tree.map_structure(
+            lambda x: keras.KerasTensor((2, *x.shape[1:]), x.dtype), known
+        )
+        trial = SymbolicCall(
+            lambda x: self._run(x, ops.zeros((), "int32"), False)
+        )
+        try:
+            return bool(trial.trace(two).shape[0] == 2)
+        except Exception:  # a way around it, or nothing to try it with
+            return False
+
     def _call(
         self,
         layer: keras.Layer,
         number: int,
         step: Any,
+        repeated: list[bool],
         call: Callable[..., Any],
         inputs: Any,
         *_: Any,
         **__: Any,
     ) -> Any:
         """Calls a dropout layer that is on, with masks of this step alone."""
+        if not repeated[0]:
+            repeated[0] = True
+            inputs = self._repeat(inputs)
         state = layer.seed_generator.state
         first = (self._seed * 1_000_003 + number * 7_919) % 2**31
         pair = (ops.convert_to_tensor(first), step)

@@ -20,11 +20,12 @@ class TokenFocus(keras.layers.Layer):
     """Chooses the hardest tokens: fewer while the loss falls (AdaKD's LATF).
 
     Of the batch's `n` tokens that count, the `max(1, floor(ratio * n))`
-    hardest are chosen. After a warm-up, in which the ratio is 1, the moving
-    mean of the distillation loss is compared with a reference in each step:
-    if it is more than `tolerance` below it, the ratio shrinks by the factor
-    `1 - change`, if it is more than that above, the ratio grows by
-    `1 + change`, up to 1; the moving mean is then the new reference.
+    hardest are chosen. In a warm-up the ratio is 1. The moving mean of the
+    distillation loss at the first step after the warm-up is the reference. In
+    each step that follows, the moving mean is compared with it: if it is more
+    than `tolerance` below it, the ratio shrinks by the factor `1 - change`, if
+    it is more than that above, the ratio grows by `1 + change`, up to 1; the
+    moving mean is then the new reference.
 
     For `TokenDifficultyTemperature(focus=...)`. `keras_dts.Distiller.fit`
     tells it how long the training is, and each step what the loss was.
@@ -127,16 +128,15 @@ class TokenFocus(keras.layers.Layer):
             loss: The step's mean loss over the chosen tokens, a scalar.
         """
         loss = ops.stop_gradient(ops.cast(loss, self.compute_dtype))
-        step = self.step + 1.0
         average = ops.where(
-            ops.greater(step, 1.0),
+            ops.greater(self.step, 0.0),
             _DECAY * self.average + (1.0 - _DECAY) * loss,
             loss,
         )
-        warm = ops.logical_or(
-            ops.less_equal(step, self.warmup_steps), ops.less_equal(step, 1.0)
-        )
-        reference = ops.where(warm, average, self.reference.value)
+        # `step` is the number of steps before this one, which sets the
+        # reference even if it is the first one after the warm-up.
+        sets_reference = ops.less_equal(self.step, self.warmup_steps)
+        reference = ops.where(sets_reference, average, self.reference.value)
         room = self.tolerance * ops.abs(reference)
         rose = ops.greater(average, reference + room)
         fell = ops.less(average, reference - room)
@@ -144,7 +144,7 @@ class TokenFocus(keras.layers.Layer):
         ratio = ops.where(rose, ratio * (1.0 + self.change), ratio)
         ratio = ops.where(fell, ratio * (1.0 - self.change), ratio)
         moved = ops.logical_or(rose, fell)
-        self.step.assign(step)
+        self.step.assign(self.step + 1.0)
         self.average.assign(average)
         self.reference.assign(ops.where(moved, average, reference))
         self.ratio.assign(ops.clip(ratio, self.minimum, 1.0))

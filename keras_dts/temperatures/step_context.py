@@ -17,6 +17,8 @@ class StepContext(NamedTuple):
         y: Its labels, or `None`.
         sample_weight: The user's weights, or `None`.
         teacher: The teacher's outputs: a tensor, list, tuple or dictionary.
+        run_teacher: Runs the teacher again for inference, and returns its
+            outputs. Not from a cache.
         student: Runs the student on `x` for inference, and returns its
             outputs.
         training_loss: Computes the loss of this step, as Keras's own step
@@ -33,6 +35,7 @@ class StepContext(NamedTuple):
     y: Any
     sample_weight: Any
     teacher: Any
+    run_teacher: Callable[[], Any]
     student: Callable[[], Any]
     training_loss: Callable[[], Tensor]
     label_loss: Callable[[Any, Any], Tensor]

@@ -71,8 +71,8 @@ def check_temperature(name: str, value: Any) -> None:
     check_number(name, value, low=LOWEST, high=HIGHEST)
 
 
-def check_count(name: str, value: Any, low: int = 1) -> None:
-    """Raises a `ValueError` unless `value` is a whole number from `low` on."""
+def check_count(name: str, value: Any, *, low: int = 1) -> None:
+    """Raises a `ValueError` unless `value` is whole and at least `low`."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not whole or value < low:
         raise ValueError(

@@ -19,7 +19,13 @@ import keras_dts
 import keras_dts_command
 from keras_dts import cli, data
 from keras_dts.cli import demo
-from keras_dts.experiments import IMAGE_SETTINGS, METHODS, TEXT_SETTINGS
+from keras_dts.experiments import (
+    IMAGE_SETTINGS,
+    LABELS,
+    METHODS,
+    SERIES_SETTINGS,
+    TEXT_SETTINGS,
+)
 from keras_dts.results import Comparison, Row
 
 TINY = dataclasses.replace(
@@ -162,6 +168,11 @@ def test_compare_prints_the_table_of_its_results(tmp_path, monkeypatch, capsys):
                 student_epochs=2,
             ),
         ),
+        ("--task series", SERIES_SETTINGS["osu_leaf"]),
+        (
+            "--task series --data basic_motions",
+            SERIES_SETTINGS["basic_motions"],
+        ),
         ("--task text", TEXT_SETTINGS["text"]),
         (
             "--task lm --temperature 2 --student-share 0.5",
@@ -189,8 +200,9 @@ def test_the_help_of_compare_lists_the_methods(capsys):
     with pytest.raises(SystemExit):
         run("compare", "--help")
     lines = capsys.readouterr().out.splitlines()
-    for name, (label, _) in METHODS.items():
-        assert f"  {name:<14}{label}" in lines
+    for name, label in LABELS.items():
+        star = "" if name in METHODS else " *"
+        assert f"  {name:<14}{label}{star}" in lines
 
 
 @pytest.mark.parametrize(
@@ -265,10 +277,17 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path, capsys):
     assert str(out) in fails("demo", "--out", out, capsys=capsys)
 
 
-def test_texts_have_their_own_data(tmp_path, capsys):
-    options = ["--task", "text", "--data", "digits", "--out", tmp_path]
+@pytest.mark.parametrize(
+    ("task", "known"),
+    [
+        ("text", "its own data"),
+        ("series", "osu_leaf or basic_motions"),
+    ],
+)
+def test_tasks_have_their_own_data(task, known, tmp_path, capsys):
+    options = ["--task", task, "--data", "digits", "--out", tmp_path]
     err = fails("demo", *options, capsys=capsys)
-    assert "--task text has its own data" in err
+    assert f"--task {task} has {known}, not digits." in err
 
 
 def test_ctrl_c_ends_with_how_to_resume(tmp_path, monkeypatch, capsys):

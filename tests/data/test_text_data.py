@@ -17,6 +17,7 @@ from keras_dts import data
 from keras_dts.data import arrays, glue, speeches, tfds as tfds_module
 from keras_dts.data.archives import NpmPackage, read_texts
 from keras_dts.data.mail import SPAM_ASSASSIN, to_text
+from keras_dts.data.pronunciations import CMUDICT
 from keras_dts.data.speeches import STATE_OF_THE_UNION
 
 PACKAGES = [SPAM_ASSASSIN, STATE_OF_THE_UNION]
@@ -457,6 +458,7 @@ def test_an_unknown_corpus_is_refused():
     [
         (data.load, "spam_assassin", SPAM_ASSASSIN),
         (data.load_corpus, "state_of_the_union", STATE_OF_THE_UNION),
+        (data.load_instructions, "cmudict", CMUDICT),
     ],
 )
 def test_a_failed_download_names_what_it_needs(

@@ -7,15 +7,14 @@ import numpy as np
 from helpers import blobs, crossentropy, mlp
 
 import keras_dts
-from keras_dts.experiments import METHODS
+from keras_dts.experiments import LABELS, METHODS
 
 X, Y = blobs()
 
 
 def test_names_and_labels_are_unique_and_fit_into_the_help():
-    labels = [label for label, _ in METHODS.values()]
-    assert len(set(labels)) == len(labels)
-    for name, (label, _) in METHODS.items():
+    assert len(set(LABELS.values())) == len(LABELS)
+    for name, label in LABELS.items():
         assert re.fullmatch("[a-z0-9-]+", name)
         assert len(name) <= 13, "the width of the help's column"
         # The columns of the table are three spaces apart.

@@ -109,6 +109,47 @@ def test_the_chosen_layers_alone_are_on():
     assert np.abs(np.diff(run(model, 0, dropout=["early"]), axis=1)).max() > 0.1
 
 
+class Rows(layers.Layer):
+    """Notes the sizes of the batches that it sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def call(self, x):
+        self.seen.append(x.shape[0])
+        return x
+
+
+def around_dropout(x):
+    hidden = layers.Dense(16)(x)
+    return hidden + layers.Dropout(0.5)(hidden)
+
+
+def with_a_mask(x):
+    tokens = layers.Reshape((4, 2))(x)
+    return layers.LSTM(8)(layers.Dropout(0.5)(layers.Masking()(tokens)))
+
+
+@pytest.mark.parametrize(
+    ("part", "rows"),
+    [(layers.Dropout(0.5), 4), (around_dropout, 24), (with_a_mask, 24)],
+)
+def test_what_comes_before_all_dropout_runs_once(part, rows):
+    inputs = keras.Input((8,))
+    before, after = Rows(), Rows()
+    x = layers.Dense(3, name="feature")(after(part(before(inputs))))
+    model = keras.Model(inputs, x)
+    runs = StochasticPasses(model, "feature", 6, None, 0)
+    before.seen.clear()
+    x = RNG.normal(size=(4, 8)).astype("float32")
+    with keras.StatelessScope():
+        found = numpy(runs(x, 3))
+        assert (before.seen, after.seen[-1]) == ([rows], 24)
+        runs._early = True
+        np.testing.assert_array_equal(numpy(runs(x, 3)), found)
+
+
 def test_dropout_inside_of_other_layers_is_found():
     inputs = keras.Input((4, 8))
     x = layers.MultiHeadAttention(2, 4, dropout=0.5)(inputs, inputs)

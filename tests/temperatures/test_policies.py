@@ -290,7 +290,7 @@ def focus_by_hand(losses, warmup_steps, tolerance=0.05, change=0.1):
     ratio, average, reference, ratios = 1.0, None, None, []
     for step, loss in enumerate(losses, 1):
         average = loss if average is None else 0.99 * average + 0.01 * loss
-        if step <= max(warmup_steps, 1):
+        if step <= warmup_steps + 1:
             reference = average
         fall = reference - average
         if fall < -tolerance * reference:
@@ -314,6 +314,27 @@ def test_focus_follows_the_loss(warmup_steps):
     np.testing.assert_allclose(ratios, expected, rtol=1e-4)
     assert min(expected) == 0.1  # it went all the way down
     assert np.any(np.diff(expected) > 0)  # and up between
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(("warmup_steps", "moves"), [(2, 9), (2.5, 9), (3, 10)])
+def test_focus_compares_from_the_second_step_after_the_warmup(
+    warmup_steps, moves
+):
+    # Moving means: 4, 4, 4.04, and from then on 0.99 times the last one. Six
+    # such steps are a fall by 5.9 %, five by 4.9 %: six steps after the
+    # reference, the mean of step 3 or 4, the ratio moves.
+    losses = [4.0, 4.0, 8.0, *[0.0] * 7]
+    focus = TokenFocus(tolerance=0.05, change=0.1)
+    focus.warmup_steps.assign(warmup_steps)
+    ratios = []
+    for loss in losses:
+        focus.observe(loss)
+        ratios.append(number(focus.ratio))
+    still = [1.0] * (moves - 1)
+    np.testing.assert_allclose(ratios, [*still, *[0.9] * (11 - moves)], 1e-6)
+    reference = 4.04 * 0.99 ** (moves - 3)
+    assert number(focus.reference) == pytest.approx(reference, rel=1e-5)
 
 
 def test_focus_chooses_the_hardest_and_at_least_one():

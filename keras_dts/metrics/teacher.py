@@ -11,8 +11,6 @@ from keras_dts.logits import Distribution, broadcast_weights, kl, to_logits
 from keras_dts.types import Tensor
 from keras_dts.utils import check_number, loss_dtype, show
 
-__all__ = ["TeacherAgreement", "TeacherKL"]
-
 
 class _AgainstTeacher(keras.metrics.Mean):
     """The weighted mean of one value for each example or token."""
