@@ -209,11 +209,18 @@ def test_epochs_batches_and_rewards(tmp_path):
     assert_same(arrays(model.variables), unbroken, atol=1e-6)
 
 
-def pair(labels, weights=None, labelled=None):
-    logits = np.array([[2, 0, 1], [0, 2, 1], [0, 1, 2], [2, 1, 0]], "float32")
-    teacher = ops.convert_to_tensor(2 * logits)
-    weights = weights and ops.convert_to_tensor(weights, "float32")
-    return LogitPair(teacher, ops.convert_to_tensor(logits), labels, weights)
+LOGITS = np.array([[2, 0, 1], [0, 3, 1], [0, 1, 4], [5, 1, 0]], "float32")
+
+
+def pair(labels, weights=None, labelled=None, output=0):
+    teacher, student = map(ops.convert_to_tensor, (2 * LOGITS, LOGITS))
+    if weights is not None:
+        weights = ops.convert_to_tensor(weights, "float32")
+    if labelled is not None:
+        labelled = ops.convert_to_tensor(labelled, "bool")
+    return LogitPair(
+        teacher, student, labels, weights, output, labelled=labelled
+    )
 
 
 def quality(name, *pairs):
@@ -231,23 +238,34 @@ def test_the_quality_of_a_batch():
         1,
     ]
     assert quality("accuracy", pair(indices, [0, 0, 0, 0])) == [0, 0]
+    known = pair(indices, labelled=[0, 0, 0, 1])
+    assert quality("accuracy", known) == [0, 1]
     gap = -number(pair(indices).gap())
     assert quality("gap", pair(indices)) == [pytest.approx(gap), 1]
-    teacher = stats.entropy([np.e**4, 1, np.e**2], [np.e**2, 1, np.e])
-    assert quality("gap", pair(None)) == [pytest.approx(-teacher), 1]
+    kl = np.mean([stats.entropy(np.exp(2 * z), np.exp(z)) for z in LOGITS])
+    assert quality("gap", pair(None)) == [pytest.approx(-kl), 1]
 
 
 @pytest.mark.torch
 def test_entries_that_count_come_first():
-    policy = ReinforcedTemperature(**{**SMALL, "examples": 3})
-    batch = WholeBatch([pair(None, [0, 1, 1, 1]), pair(None)])
-    rows = ops.convert_to_numpy(policy._rows(batch))
-    assert rows.shape == (3, 6)
-    second = ops.softmax(pair(None).student)
-    np.testing.assert_allclose(
-        rows[:, 0], np.max(ops.convert_to_numpy(second), -1)[1:], rtol=1e-6
-    )
+    policy = ReinforcedTemperature(**{**SMALL, "examples": 5})
+    batch = WholeBatch([pair(None, [0, 1, 0, 1]), pair(None, output=1)])
+    (rows,) = arrays([policy._rows(batch)])
+    q = np.exp(LOGITS) / np.exp(LOGITS).sum(-1, keepdims=True)
+    wanted = q.max(-1)[[1, 3, 0, 1, 2]]
+    np.testing.assert_allclose(rows[:, 0], wanted, rtol=1e-6)
     np.testing.assert_array_equal(rows[:, 5], 1)
+
+
+@pytest.mark.torch
+def test_each_step_draws_anew():
+    policy = ReinforcedTemperature(**SMALL)
+    labels = np.zeros(4, "int32")
+    first, second = (
+        ops.convert_to_numpy(policy(*data, training=True).student)
+        for data in [(2 * LOGITS, LOGITS, labels)] * 2
+    )
+    assert np.all(first != second)
 
 
 @pytest.mark.torch
