@@ -59,11 +59,11 @@ class Record(keras.layers.Layer):
             rows: Its rows, shape `(examples, columns)`.
             quality: How good the student is in it, a scalar.
             known: Whether it says so, a bool scalar; if not, nothing changed.
-            counts: 1.0, or 0.0 for a batch that no reward is for.
+            counts: 1.0, or 0.0 for a batch that nothing is learned from.
         """
         quality = ops.where(known, quality, self.quality.value)
         self.gain.assign(quality - self.quality.value)
         self.quality.assign(quality)
         self.before.assign(self.last.value)
-        self.last.assign(rows)
+        self.last.assign(rows * counts)
         self.count.assign(ops.minimum(self.count.value + 1.0, 2.0) * counts)
