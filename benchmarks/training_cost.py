@@ -17,7 +17,7 @@ from timing import Data, Ratio
 import keras_dts
 from keras_dts.losses import KD, StudentGuidedFeatures
 from keras_dts.optimizers import LayerRates
-from keras_dts.temperatures import MetaTemperature
+from keras_dts.temperatures import MetaTemperature, ReinforcedTemperature
 
 PLAIN = "KD"
 BATCH = 64
@@ -52,6 +52,12 @@ def meta(every: int) -> keras_dts.Distiller:
     return keras_dts.Distiller(perceptron(), perceptron(), temperature=policy)
 
 
+def reinforced(every: int) -> keras_dts.Distiller:
+    """Returns a distiller whose agent learns every so many epochs."""
+    policy = ReinforcedTemperature(warmup=1, every=every)
+    return keras_dts.Distiller(perceptron(), perceptron(), temperature=policy)
+
+
 def guided(passes: int) -> keras_dts.Distiller:
     """Returns a distiller by stochastic passes."""
     return keras_dts.Distiller(
@@ -68,6 +74,8 @@ METHODS = {
     PLAIN: plain,
     "MKD": lambda: meta(1),
     "MKD, every 10": lambda: meta(10),
+    "RLKD, learning": lambda: reinforced(1),
+    "RLKD, acting": lambda: reinforced(1_000_000),
     "SSD, 30 passes": lambda: guided(30),
     "SSD, 10 passes": lambda: guided(10),
     "LayerRates": plain,

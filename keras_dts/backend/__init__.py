@@ -4,7 +4,7 @@ from keras_dts.backend import fast
 from keras_dts.backend.chunked_map import fold_chunks, map_chunks
 from keras_dts.backend.compiled import compiled
 from keras_dts.backend.gradients import value_and_grad
-from keras_dts.backend.loops import repeat
+from keras_dts.backend.loops import assign_repeatedly, repeat
 from keras_dts.backend.softmax import (
     class_log_probs,
     exact_difference,
@@ -14,6 +14,7 @@ from keras_dts.backend.softmax import (
 from keras_dts.backend.steps import (
     all_finite,
     answer,
+    assign_if,
     careful,
     in_any_replica,
     needs_gradient,
@@ -38,6 +39,8 @@ __all__ = [
     "StoppedStepError",
     "all_finite",
     "answer",
+    "assign_if",
+    "assign_repeatedly",
     "can_stop",
     "careful",
     "class_log_probs",

@@ -32,6 +32,41 @@ def repeat(
     return list(end)
 
 
+def assign_repeatedly(
+    function: Callable[[Any], None], variables: Sequence[Any], times: int
+) -> None:
+    """Runs a function that assigns variables, one time after the other.
+
+    Args:
+        function: From the number of the iteration; assigns these variables,
+            and no others.
+        variables: The variables.
+        times: How many iterations.
+    """
+    backend = keras.config.backend()
+    if backend == "torch":
+        for i in range(times):
+            function(i)
+    elif backend == "tensorflow":
+
+        def run(i: Any) -> Sequence[Any]:
+            function(i)
+            return ()
+
+        _tensorflow_repeat(run, (), times)
+    else:
+        # An iteration may not assign, but in a scope of its own.
+        def iterate(i: Any, *values: Any) -> Sequence[Any]:
+            pairs = zip(variables, values, strict=True)
+            with keras.StatelessScope(list(pairs)) as scope:
+                function(i)
+                return [scope.get_current_value(v) for v in variables]
+
+        values = repeat(iterate, [v.value for v in variables], times)
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+
 def _tensorflow_repeat(
     body: Callable[..., Sequence[Any]], state: Sequence[Any], times: Any
 ) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -124,6 +124,62 @@ def only_if(
     if runs_eagerly():
         return ops.where(flag, function(), otherwise)
     return ops.cond(flag, function, lambda: otherwise)
+
+
+def assign_if(
+    flag: Tensor, function: Callable[[], None], variables: Sequence[Any]
+) -> None:
+    """Runs a function that assigns variables, if a flag is up.
+
+    PyTorch waits for the flag.
+
+    Args:
+        flag: A bool scalar.
+        function: Reads and assigns these variables, and no others.
+        variables: The variables.
+    """
+    _ASSIGN_IF[keras.config.backend()](flag, function, variables)
+
+
+def _torch_assign_if(
+    flag: Tensor, function: Callable[[], None], variables: Sequence[Any]
+) -> None:
+    del variables
+    if flag:
+        function()
+
+
+def _tensorflow_assign_if(
+    flag: Tensor, function: Callable[[], None], variables: Sequence[Any]
+) -> None:
+    del variables
+
+    def run() -> Tensor:
+        function()
+        return ops.zeros(())
+
+    ops.cond(flag, run, lambda: ops.zeros(()))
+
+
+def _jax_assign_if(
+    flag: Tensor, function: Callable[[], None], variables: Sequence[Any]
+) -> None:
+    # A branch may not assign, but in a scope of its own.
+    def run() -> list[Tensor]:
+        with keras.StatelessScope([(v, v.value) for v in variables]) as scope:
+            function()
+            return [scope.get_current_value(v) for v in variables]
+
+    values = ops.cond(flag, run, lambda: [v.value for v in variables])
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+_ASSIGN_IF = {
+    "jax": _jax_assign_if,
+    "tensorflow": _tensorflow_assign_if,
+    "torch": _torch_assign_if,
+}
 
 
 def careful(

@@ -3,7 +3,7 @@
 from keras_dts.distiller.distiller import Distiller
 from keras_dts.distiller.epochs import FitReader, TrainingLength
 from keras_dts.distiller.online_teacher import OnlineTeacher
-from keras_dts.distiller.state import pairs_in
+from keras_dts.distiller.state import pairs_in, values_in
 
 __all__ = [
     "Distiller",
@@ -11,4 +11,5 @@ __all__ = [
     "OnlineTeacher",
     "TrainingLength",
     "pairs_in",
+    "values_in",
 ]

@@ -10,7 +10,7 @@ import keras
 from keras_dts.backend import no_gradient
 from keras_dts.distiller.model_pair import ModelPair
 from keras_dts.distiller.online_teacher import OnlineTeacher
-from keras_dts.distiller.state import groups_of, pairs_in
+from keras_dts.distiller.state import pairs_in, values_in
 from keras_dts.distiller.student_loss import StudentLoss
 from keras_dts.temperatures import StepContext, Temperature
 from keras_dts.types import TaughtLabels, Tensor
@@ -67,10 +67,7 @@ class BeforeStep:
         distiller = self._distiller
         with keras.StatelessScope(pairs_in(distiller, state)) as scope:
             self._run(data)
-        return tuple(
-            [scope.get_current_value(v) for v in group]
-            for group in groups_of(distiller)
-        )
+        return values_in(scope, distiller)
 
     def _run(self, data: Any) -> None:
         taught: TaughtLabels

@@ -21,6 +21,19 @@ def groups_of(distiller: Any) -> Iterator[list[Any]]:
     yield distiller.metrics_variables
 
 
+def values_in(scope: Any, distiller: Any) -> tuple[list[Any], ...]:
+    """Returns the state that a scope leaves behind.
+
+    Args:
+        scope: A `keras.StatelessScope` around all variables of the state.
+        distiller: A `keras_dts.Distiller`.
+    """
+    return tuple(
+        [scope.get_current_value(v) for v in group]
+        for group in groups_of(distiller)
+    )
+
+
 def pairs_in(
     distiller: Any, state: Iterable[Iterable[Any]]
 ) -> list[tuple[Any, Any]]:

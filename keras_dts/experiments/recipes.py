@@ -23,7 +23,12 @@ from keras_dts.logits import LogitPair
 from keras_dts.losses import AnnealingKD, StudentGuidedFeatures
 from keras_dts.optimizers import LayerRates
 from keras_dts.schedules import EpochSchedule
-from keras_dts.temperatures import MetaTemperature, Temperature, Temperatures
+from keras_dts.temperatures import (
+    MetaTemperature,
+    ReinforcedTemperature,
+    Temperature,
+    Temperatures,
+)
 
 # The part of the students' data that a method learns from, where the rest is
 # for its temperatures or its choices.
@@ -71,6 +76,22 @@ def _random(
     task: DemoTask, teacher: keras.Model, student: keras.Model
 ) -> keras.Model:
     return Distiller(teacher, student, temperature=RandomTemperature())
+
+
+def _reinforced(
+    task: DemoTask, teacher: keras.Model, student: keras.Model
+) -> keras.Model:
+    # As published, a twelfth of the epochs each.
+    twelfth = max(1, round(task.setting.student_epochs / 12))
+    policy = ReinforcedTemperature(warmup=twelfth, every=twelfth)
+    return Distiller(teacher, student, temperature=policy)
+
+
+def _always_reinforced(
+    task: DemoTask, teacher: keras.Model, student: keras.Model
+) -> keras.Model:
+    policy = ReinforcedTemperature(warmup=2, every=1, reward="gap")
+    return Distiller(teacher, student, temperature=policy)
 
 
 def _continued(
@@ -126,6 +147,8 @@ def _annealed(
 RECIPES: dict[str, tuple[str, TaskMethod]] = {
     "kd-4-part": ("KD, T=4, 80 % of the data", _on_part),
     "mkd": ("MKD (reconstruction)", _meta),
+    "rlkd": ("RLKD, mended", _reinforced),
+    "rlkd-gap": ("RLKD by the gap, each epoch", _always_reinforced),
     "random-t": ("random T, 7.1 ± 1.2", _random),
     "tempbalance": ("KD, T=4, TempBalance", _balanced),
     "annealing": ("Annealing-KD", _annealed),

@@ -1,5 +1,6 @@
 """Text that models write while a student learns from it."""
 
+from keras_dts.generation.adaptive_text import AdaptiveText
 from keras_dts.generation.base import Text, Writers, Written
 from keras_dts.generation.distiller import OnPolicyDistiller
 from keras_dts.generation.mended_text import MendedText
@@ -9,6 +10,7 @@ from keras_dts.generation.warmup import warmup
 from keras_dts.generation.warmup_report import WarmupReport, WarmupRound
 
 __all__ = [
+    "AdaptiveText",
     "MendedText",
     "OnPolicyDistiller",
     "StudentText",

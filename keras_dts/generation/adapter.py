@@ -10,7 +10,12 @@ import numpy as np
 from keras_dts.cache import TeacherCache
 from keras_dts.generation.base import Text
 from keras_dts.generation.packing import PackedText, PromptPacker
-from keras_dts.hub import is_dataset, preprocessor_of, raw_dataset
+from keras_dts.hub import (
+    is_dataset,
+    preprocessed_dataset,
+    preprocessor_of,
+    raw_dataset,
+)
 from keras_dts.utils import require
 
 # How an error message begins that misses prompts.
@@ -186,7 +191,7 @@ class PromptAdapter:
             }
             return (x, y, weights) if labelled else (x,)
 
-        return raw.map(batch).prefetch(tf.data.AUTOTUNE)
+        return preprocessed_dataset(raw, batch)
 
 
 def check_responses(text: Text, y: Any) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
+from keras_dts.generation.sampling import Coin
 from keras_dts.types import Tensor
 from keras_dts.utils import (
     EpochSchedule,
@@ -93,6 +95,7 @@ class Text(keras.layers.Layer, abc.ABC):
         check_weight("share", share, high=1.0)
         self.share = share
         by_epoch = isinstance(share, EpochSchedule)
+        self.coin = Coin()
         self.clock = ScheduleClock(self, [share] if by_epoch else [])
         self.built = True
 
@@ -128,6 +131,62 @@ class Text(keras.layers.Layer, abc.ABC):
 
     def check(self, writers: Writers) -> None:
         """Raises a `ValueError` if these models cannot write this text."""
+
+    def build_for(self, student: keras.Model) -> None:
+        """Makes what depends on the student: in most texts, nothing.
+
+        Args:
+            student: A causal language model of KerasHub.
+        """
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether `fit` must validate."""
+        return False
+
+    def choose(
+        self,
+        given: list[Tensor],
+        write: Callable[[], list[Tensor]],
+        step: Tensor,
+        seed: int,
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Decides what a step learns from: the data's text, or a written one.
+
+        Args:
+            given: The data's tokens, padding mask, labels and weights, shape
+                `(batch, length)` each.
+            write: Writes a text for the same prompts, and returns the same of
+                it; at most in one branch.
+            step: The training step, an int32 scalar tensor.
+            seed: What a choice follows from, beside the step.
+
+        Returns:
+            The chosen text, and whether a model wrote it: a bool scalar, or
+            `None` where no step writes.
+        """
+        if self.always_writes:
+            return write(), ops.convert_to_tensor(True)
+        if self.never_writes:
+            return given, None
+        written = self.coin(seed + 1, step, self.share_at(step))
+        return list(ops.cond(written, write, lambda: given)), written
+
+    def begin_epoch(self, epoch: int, epochs: int, steps: int | None) -> None:
+        """Begins an epoch of a training.
+
+        Args:
+            epoch: The epoch, counted from 0.
+            epochs: How many epochs the training has.
+            steps: How many steps an epoch has, or `None` if it is not known.
+        """
+
+    def validated(self, loss: float) -> None:
+        """Takes the loss of a validation.
+
+        Args:
+            loss: The student's loss, in nats a token.
+        """
 
     @property
     def always_writes(self) -> bool:

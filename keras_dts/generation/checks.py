@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_dts.distiller import OnlineTeacher
 from keras_dts.generation.base import Text
 from keras_dts.hub import is_causal, preprocessor_of, same_tokens
 
@@ -28,6 +29,12 @@ def check_models(teacher: Any, student: Any) -> None:
                 "as `keras_hub.models.GPT2CausalLM`. Received: an object of "
                 f"type {type(model).__name__}"
             )
+    if isinstance(teacher, OnlineTeacher):
+        raise ValueError(
+            "`teacher` must not learn from labels, which text that models "
+            "write does not have. Received: an `OnlineTeacher`, which a "
+            "`keras_dts.Distiller` takes"
+        )
     if same_tokens(teacher, student) is False:
         raise ValueError(
             "`teacher` and `student` must have the same tokens, since the "
@@ -110,4 +117,4 @@ def stop_tokens(
     tokenizer = preprocessor_of(student).tokenizer
     names = ("end_token_id", "end_token2_id")
     ids = [getattr(tokenizer, name, None) for name in names]
-    return tuple(i for i in ids if i is not None)
+    return tuple(i for i in ids if i is not None) or None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from typing import Any
 
 import keras
@@ -16,6 +18,7 @@ from keras_dts.generation.checks import (
     check_text,
     stop_tokens,
 )
+from keras_dts.generation.driver import TextDriver
 from keras_dts.generation.packing import model_inputs
 from keras_dts.generation.steps import LOGGED, TextSteps
 from keras_dts.generation.student_text import StudentText
@@ -146,6 +149,7 @@ class OnPolicyDistiller(Distiller):
         )
         self.objective.add_clock(text.clock)
         self._text_steps = TextSteps(self, text)
+        text.build_for(student)
 
     @property
     def plain_config(self) -> dict[str, Any]:
@@ -163,6 +167,14 @@ class OnPolicyDistiller(Distiller):
         """The models that write, the stop tokens and the seed."""
         stops = stop_tokens(self.stop_token_ids, self.student)
         return Writers(self.teacher, self.student, stops, self.seed)
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains the student; see `keras.Model.fit`."""
+        bound = inspect.signature(super().fit).bind(*args, **kwargs)
+        given = keras.tree.flatten(bound.arguments.get("callbacks"))
+        bound.arguments["callbacks"] = [TextDriver(self.text), *given]
+        return super().fit(*bound.args, **bound.kwargs)
 
     def write(self, x: Any, step: int = 0) -> Written:
         """Writes responses for a batch of prompts, as a training step would.

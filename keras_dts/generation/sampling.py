@@ -101,9 +101,22 @@ class Coin:
             step: The training step, an int32 scalar tensor.
             share: The probability, a scalar.
         """
+        return ops.less(self.draw(seed, step), share)
+
+    def draw(
+        self, seed: int, step: Tensor, shape: tuple[Any, ...] = ()
+    ) -> Tensor:
+        """Returns numbers between 0 and 1, float32.
+
+        Args:
+            seed: The seed.
+            step: The training step, an int32 scalar tensor.
+            shape: The shape of the result.
+        """
         with keras.StatelessScope([_pair(self._generator, seed, step)]):
-            drawn = keras.random.uniform((), seed=self._generator)
-        return ops.less(drawn, share)
+            return keras.random.uniform(
+                shape, dtype="float32", seed=self._generator
+            )
 
 
 class NumberedSampler:

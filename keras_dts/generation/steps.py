@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from keras_dts.backend import compiled, no_gradient
-from keras_dts.distiller import pairs_in
+from keras_dts.distiller import pairs_in, values_in
 from keras_dts.generation.adapter import WANTED, check_responses
 from keras_dts.generation.base import Text, Writers, Written
 from keras_dts.generation.packing import (
@@ -19,7 +19,6 @@ from keras_dts.generation.packing import (
     next_tokens,
     prompts_alone,
 )
-from keras_dts.generation.sampling import Coin
 from keras_dts.types import Tensor, WrittenLabels
 
 # What a step logs of its text.
@@ -37,7 +36,6 @@ class TextSteps:
     def __init__(self, distiller: keras.Model, text: Text) -> None:
         self._distiller = distiller
         self._text = text
-        self._coin = Coin()
         # The compiled function of `write`, and what it was compiled for.
         self._writing: tuple[Any, Callable[..., Any] | None] = (None, None)
 
@@ -65,6 +63,8 @@ class TextSteps:
             scope = keras.StatelessScope(pairs_in(self._distiller, state[0]))
         with scope, no_gradient():
             batch = self._batch(x, y, sample_weight, writers)
+        if state and self._text.variables:
+            state = [values_in(scope, self._distiller)]
         return (*state, batch)
 
     def write(self, x: Any, step: int, writers: Writers) -> Written:
@@ -111,24 +111,16 @@ class TextSteps:
             ids, mask = ops.cast(ids, "int32"), ops.cast(mask, "bool")
             return [ids, mask, *next_tokens(ids, mask, of_prompt)]
 
-        written: Any = None
-        chosen = given
-        if self._text.always_writes:
-            written, chosen = ops.convert_to_tensor(True), write()
-        elif not self._text.never_writes:
-            share = self._text.share_at(step)
-            written = self._coin(writers.seed + 1, step, share)
-            chosen = list(ops.cond(written, write, lambda: given))
+        chosen, written = self._text.choose(given, write, step, writers.seed)
         ids, mask, labels, weights = chosen
         x = {**model_inputs(x), "token_ids": ids, "padding_mask": mask}
-        logged = _logged(written, ids, mask, of_prompt, stops)
+        logged = _logged(written, labels, weights, stops)
         return x, WrittenLabels(labels, written, logged), weights
 
     def _branch(self) -> Any:
         """Returns a scope for what a branch assigns, which is dropped.
 
-        On JAX it would leave the branch; on TensorFlow a scope would lead
-        tensors out of the loop of a sampler.
+        On JAX it would leave the branch, as a tracer.
         """
         if keras.config.backend() != "jax":
             return contextlib.nullcontext()
@@ -152,13 +144,13 @@ def _given(
 
 
 def _logged(
-    written: Any, ids: Tensor, mask: Tensor, of_prompt: Tensor, stops: Any
+    written: Any, labels: Tensor, weights: Tensor, stops: Any
 ) -> dict[str, Tensor]:
     """Returns what a step logs of its text, scalars by name."""
-    of_response = ops.logical_and(mask, ops.logical_not(of_prompt))
-    ends = ops.zeros_like(mask)
+    of_response = ops.not_equal(weights, 0)  # what counts is of responses
+    ends = ops.zeros_like(of_response)
     for token in stops:
-        ends = ops.logical_or(ends, ops.equal(ids, token))
+        ends = ops.logical_or(ends, ops.equal(labels, token))
     ends = ops.any(ops.logical_and(ends, of_response), axis=-1)  # (batch,)
     lengths = ops.sum(ops.cast(of_response, "float32"), axis=-1)
     own = ops.zeros(()) if written is None else ops.cast(written, "float32")

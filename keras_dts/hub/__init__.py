@@ -2,7 +2,12 @@
 
 from keras_dts.hub.adapter import RawInputAdapter
 from keras_dts.hub.alignment import align_spans, padding_of
-from keras_dts.hub.dataset import is_dataset, raw_dataset, shuffle_like_keras
+from keras_dts.hub.dataset import (
+    is_dataset,
+    preprocessed_dataset,
+    raw_dataset,
+    shuffle_like_keras,
+)
 from keras_dts.hub.preprocessing import TaskPreprocessor
 from keras_dts.hub.strings import as_array, check_strings, holds_strings
 from keras_dts.hub.tasks import (
@@ -24,6 +29,7 @@ __all__ = [
     "is_dataset",
     "is_task",
     "padding_of",
+    "preprocessed_dataset",
     "preprocessor_of",
     "raw_dataset",
     "same_tokens",

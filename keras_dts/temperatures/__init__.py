@@ -16,6 +16,7 @@ from keras_dts.temperatures.dynamic import (
 )
 from keras_dts.temperatures.focus import TokenFocus
 from keras_dts.temperatures.meta import MetaTemperature
+from keras_dts.temperatures.reinforced import ReinforcedTemperature
 from keras_dts.temperatures.scheduled import ScheduledTemperature
 from keras_dts.temperatures.sharpness import SharpnessTemperature
 from keras_dts.temperatures.similarity import CosineSimilarityTemperature
@@ -32,6 +33,7 @@ __all__ = [
     "DynamicTemperature",
     "LogitStandardization",
     "MetaTemperature",
+    "ReinforcedTemperature",
     "ScheduledTemperature",
     "SharpnessTemperature",
     "StepContext",

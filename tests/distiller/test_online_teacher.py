@@ -175,6 +175,8 @@ def test_what_cannot_be_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"`y` must be given.* learn from lab"):
         make().fit(X, batch_size=8, verbose=0)
     distiller = make()
+    with pytest.raises(ValueError, match=r"`teacher` must not learn from lab"):
+        keras_dts.OnPolicyDistiller(distiller.teacher, gpt2())
     cache = keras_dts.cache_teacher(
         distiller.teacher, X, tmp_path, batch_size=8, verbose=0
     )

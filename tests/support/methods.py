@@ -28,6 +28,7 @@ POLICIES = {
     ),
     "CSWT": temperatures.CosineSimilarityTemperature,
     "CTKD": temperatures.CurriculumTemperature,
+    "RLKD": temperatures.ReinforcedTemperature,  # before its warm-up ends
     "CTKD, per instance": lambda: temperatures.CurriculumTemperature(
         instance=True, epochs=2, units=4
     ),
