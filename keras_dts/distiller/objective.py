@@ -77,7 +77,7 @@ class Objective(keras.layers.Layer):
         self._models = models
         self._temperature = Untracked(temperature)
         if terms.uses_temperature:  # else it is no state of a step
-            self._tracked = temperature
+            self._state = temperature
         self._student_loss = student_loss
         self._weights = weights
         self._entry_weights = EntryWeights(name="entry_weights")
