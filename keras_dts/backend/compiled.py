@@ -33,7 +33,7 @@ def compiled(
     if keras.config.backend() == "tensorflow":
         tf: Any = importlib.import_module("tensorflow")
         found: Callable[..., Sequence[Tensor]]
-        found = tf.function(function, jit_compile=jit)
+        found = tf.function(function, jit_compile=jit, autograph=False)
         return found
     return no_gradient()(function)  # type: ignore[operator]
 
