@@ -108,8 +108,19 @@ ROUTES = {
     "strings in chunks": strings_in_chunks,
 }
 MARKS = {"devices": pytest.mark.jax, "replicas": pytest.mark.tensorflow}
+# Strings become tensors before a backend sees them: on each backend one of
+# their routes is enough, and PyTorch runs all of them.
+MARKS |= {
+    ("texts to classify", "strings"): pytest.mark.torch,
+    ("texts to write", "strings"): pytest.mark.torch,
+    ("texts to write", "cached strings"): pytest.mark.torch,
+}
 PAIRS = [
-    pytest.param(setting, route, marks=MARKS.get(route, ()))
+    pytest.param(
+        setting,
+        route,
+        marks=MARKS.get(route, MARKS.get((setting, route), ())),
+    )
     for setting in SETTINGS
     for route in SETTINGS[setting].routes
 ]

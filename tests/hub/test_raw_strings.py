@@ -147,6 +147,7 @@ def test_preprocessors_are_traced_again_when_they_change(monkeypatch):
     assert shorter["loss"] != pytest.approx(logs["loss"], abs=1e-4)
 
 
+@pytest.mark.torch
 def test_predict_and_evaluate_do_not_preprocess_for_the_teacher(monkeypatch):
     teacher, student = bert(16, seed=1), bert(vocabulary=OTHER_VOCABULARY)
     distiller = distil(teacher, student)
@@ -164,6 +165,7 @@ def test_predict_and_evaluate_do_not_preprocess_for_the_teacher(monkeypatch):
     assert logs["loss"] == pytest.approx(alone["loss"], abs=1e-5)
 
 
+@pytest.mark.torch
 def test_distillation_metrics_preprocess_for_both_models():
     teacher, student = bert(16, seed=1), distil_bert()
     kl = keras_dts.metrics.TeacherKL()
@@ -180,6 +182,7 @@ def test_distillation_metrics_preprocess_for_both_models():
     assert logs["val_teacher_kl"][-1] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.torch
 def test_methods_on_batches_take_strings():
     raw = distil(bert(16, seed=1), distil_bert())
     again = distil(bert(16, seed=1), distil_bert())
