@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import scipy.special
+from adakd import focus_by_hand
 from helpers import blobs, crossentropy, mlp, number, value_and_grad
 from keras import ops
 
@@ -283,22 +284,6 @@ def test_a_softened_teacher_is_as_informative_at_any_size():
     temperature = ops.convert_to_numpy(policy(teacher, teacher).teacher)
     softened = ops.convert_to_numpy(ops.softmax(teacher / temperature[:, None]))
     np.testing.assert_allclose(softened[1:], softened[:1].repeat(2, 0), 1e-5)
-
-
-def focus_by_hand(losses, warmup_steps, tolerance=0.05, change=0.1):
-    """AdaKD's focusing, as METHODS describe it, in plain Python."""
-    ratio, average, reference, ratios = 1.0, None, None, []
-    for step, loss in enumerate(losses, 1):
-        average = loss if average is None else 0.99 * average + 0.01 * loss
-        if step <= warmup_steps + 1:
-            reference = average
-        fall = reference - average
-        if fall < -tolerance * reference:
-            ratio, reference = min(ratio * (1 + change), 1.0), average
-        elif fall > tolerance * reference:
-            ratio, reference = max(ratio * (1 - change), 0.1), average
-        ratios.append(ratio)
-    return ratios
 
 
 @pytest.mark.parametrize("warmup_steps", [0, 20])
