@@ -13,6 +13,7 @@ from keras_dts.experiments import (
     LABELS,
     METHODS,
     SERIES_SETTINGS,
+    SPELLING_SETTINGS,
     TEXT_SETTINGS,
 )
 from keras_dts.utils import __version__
@@ -148,10 +149,10 @@ def _add_run_options(
 ) -> None:
     command.add_argument(
         "--task",
-        choices=["images", "series", *TEXT_SETTINGS],
+        choices=["images", "series", *TEXT_SETTINGS, *SPELLING_SETTINGS],
         default="images",
-        help="images, time series, mails to classify (text), or a language "
-        "model (lm) (default: %(default)s)",
+        help="images, time series, mails to classify (text), a language model "
+        "(lm), or words and their phones (g2p) (default: %(default)s)",
     )
     command.add_argument(
         "--data",
@@ -179,8 +180,12 @@ def _add_run_options(
         metavar="P",
         help="part of the training data that the students see, up to 1 "
         "(default: 0.2 of the digits, 0.1 of Fashion-MNIST, all series, "
-        "{text:g} of the mails, {lm:g} of the passages)".format(
-            **{k: v.student_share for k, v in TEXT_SETTINGS.items()}
+        "{text:g} of the mails, {lm:g} of the passages, {g2p:g} of the "
+        "words)".format(
+            **{
+                name: setting.student_share
+                for name, setting in (TEXT_SETTINGS | SPELLING_SETTINGS).items()
+            }
         ),
     )
     command.add_argument(

@@ -12,6 +12,7 @@ from keras_dts.experiments.runs import (
     save_results,
 )
 from keras_dts.experiments.series_task import SERIES_SETTINGS
+from keras_dts.experiments.spelling_task import SPELLING_SETTINGS
 from keras_dts.experiments.task import DemoTask
 from keras_dts.experiments.text_task import TEXT_SETTINGS
 from keras_dts.experiments.training import Method, Recipe
@@ -21,6 +22,7 @@ __all__ = [
     "LABELS",
     "METHODS",
     "SERIES_SETTINGS",
+    "SPELLING_SETTINGS",
     "TEXT_SETTINGS",
     "UNFINISHED",
     "DamagedRunError",

@@ -8,8 +8,7 @@ more labels than another.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import keras
 from keras import ops
@@ -17,6 +16,7 @@ from keras import ops
 from keras_dts.callbacks import Phase, TempBalance
 from keras_dts.distiller import Distiller
 from keras_dts.experiments.methods import METHODS
+from keras_dts.experiments.own_text import OWN_TEXT, TaskMethod
 from keras_dts.experiments.task import DemoTask
 from keras_dts.experiments.training import Method, Recipe
 from keras_dts.logits import LogitPair
@@ -33,9 +33,6 @@ from keras_dts.temperatures import (
 # The part of the students' data that a method learns from, where the rest is
 # for its temperatures or its choices.
 _PART = 0.8
-
-# Returns the recipe of a method for the task, a teacher and a student.
-TaskMethod = Callable[[DemoTask, keras.Model, keras.Model], Any]
 
 
 class RandomTemperature(Temperature):
@@ -155,6 +152,7 @@ RECIPES: dict[str, tuple[str, TaskMethod]] = {
     "continued": ("the teacher, trained on", _continued),
     "ssd": ("SSD, from the teacher", _self_distilled_from_teacher),
     "ssd-new": ("SSD, new student", _self_distilled),
+    **OWN_TEXT,
 }
 
 # The labels of all methods by their names.

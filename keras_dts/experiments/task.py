@@ -43,8 +43,8 @@ class DemoTask(abc.ABC):
         self.test = test
         self.counts = {
             "teacher": taught,
-            "student": len(train[0]),
-            "test": len(test[0]),
+            "student": len(train[-1]),
+            "test": len(test[-1]),
         }
 
     def split_train(
@@ -91,7 +91,7 @@ class DemoTask(abc.ABC):
         keras.utils.set_random_seed(TEACHER_SEED)
         data = self.teacher_data()
         teacher = self.make_teacher()
-        steps = math.ceil(len(data[0]) / setting.teacher_batch)
+        steps = math.ceil(len(data[-1]) / setting.teacher_batch)
         self.compile_for(
             teacher, setting.teacher_rate, setting.teacher_epochs * steps
         )

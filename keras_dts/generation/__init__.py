@@ -4,6 +4,7 @@ from keras_dts.generation.adaptive_text import AdaptiveText
 from keras_dts.generation.base import Text, Writers, Written
 from keras_dts.generation.distiller import OnPolicyDistiller
 from keras_dts.generation.mended_text import MendedText
+from keras_dts.generation.packing import PromptPacker
 from keras_dts.generation.student_text import StudentText
 from keras_dts.generation.teacher_text import TeacherText
 from keras_dts.generation.warmup import warmup
@@ -13,6 +14,7 @@ __all__ = [
     "AdaptiveText",
     "MendedText",
     "OnPolicyDistiller",
+    "PromptPacker",
     "StudentText",
     "TeacherText",
     "Text",

@@ -6,11 +6,15 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 from keras import ops
 
-from keras_dts.hub import check_strings, holds_strings, preprocessor_of
+from keras_dts.hub import (
+    check_strings,
+    holds_strings,
+    is_task,
+    preprocessor_of,
+)
 from keras_dts.types import Tensor
 
 # The key of a batch's `x` that models do not read.
@@ -84,16 +88,36 @@ class PromptPacker:
     The prompt begins with the start token, and the response ends with the end
     token, as far as the preprocessor adds them. Both are tokenized apart.
 
+    `OnPolicyDistiller` does so itself. For a `Distiller` it makes data of
+    models whose preprocessor takes no prompts.
+
     Args:
-        model: A causal language model of KerasHub with a preprocessor.
+        model: A causal language model of KerasHub with a preprocessor, or its
+            preprocessor.
         max_prompt_length: How many tokens of a prompt are kept, the last
             ones; `None` for as many as the window has.
+
+    Example:
+    >>> import keras_hub
+    >>> from keras_dts import generation
+    >>> letters = ["<|endoftext|>", "a", "b", "c"]
+    >>> pack = generation.PromptPacker(
+    ...     keras_hub.models.GPT2CausalLMPreprocessor(
+    ...         keras_hub.models.GPT2Tokenizer(
+    ...             {letter: i for i, letter in enumerate(letters)}, []
+    ...         ),
+    ...         sequence_length=6,
+    ...     )
+    ... )
+    >>> x, y, weights = pack(["ab"], ["c"])
+    >>> x["token_ids"].tolist(), weights.tolist()
+    ([[0, 1, 2, 3, 0, 0]], [[0.0, 0.0, 1.0, 1.0, 0.0, 0.0]])
     """
 
     def __init__(
-        self, model: keras.Model, max_prompt_length: int | None = None
+        self, model: Any, max_prompt_length: int | None = None
     ) -> None:
-        self._preprocessor = preprocessor_of(model)
+        self._preprocessor = preprocessor_of(model) if is_task(model) else model
         self._longest = max_prompt_length
 
     @property

@@ -16,7 +16,7 @@ from keras_dts.hub.strings import (
     holds_strings,
     map_array_leaves,
 )
-from keras_dts.hub.tasks import is_task, preprocesses_numbers
+from keras_dts.hub.tasks import is_task
 from keras_dts.utils import require
 
 # Batches that are preprocessed at the same time, at most.
@@ -217,20 +217,16 @@ def _length_of(batches: Any) -> int | None:
 
 
 def shuffle_like_keras(model: keras.Model, options: dict[str, Any]) -> None:
-    """Replaces raw inputs in memory by batches in random order.
+    """Replaces a task's inputs in memory by batches in random order.
 
-    `fit` of a KerasHub task does not shuffle inputs in memory; Keras's `fit`
-    shuffles arrays.
+    `fit` of a KerasHub task does not shuffle inputs in memory, whether they are
+    raw or tokens; Keras's `fit` shuffles arrays.
 
     Args:
         model: The model, which may be a task.
         options: The arguments of its `fit`, by name.
     """
-    x = options["x"]
-    reads_raw = preprocesses_numbers(model) or (
-        is_task(model) and holds_raw_strings(x)
-    )
-    if reads_raw and is_in_memory(x):
+    if is_task(model) and is_in_memory(options["x"]):
         options["x"] = raw_batches(*take_data(options), shuffle=True)
         options["shuffle"] = False
 

@@ -257,7 +257,7 @@ def test_a_missing_package_names_its_extra(
     assert f'pip install "keras-dts[{extra}]"' in err
 
 
-@pytest.mark.parametrize("task", ["text", "lm"])
+@pytest.mark.parametrize("task", ["text", "lm", "g2p"])
 def test_missing_kerashub_names_its_extra(task, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "keras_hub.models", None)
     err = fails("demo", "--task", task, "--out", tmp_path, capsys=capsys)

@@ -13,10 +13,13 @@ from keras_dts import data
 from keras_dts.experiments import (
     LABELS,
     SERIES_SETTINGS,
+    SPELLING_SETTINGS,
     methods_for,
     run_task,
 )
+from keras_dts.experiments.own_text import OWN_TEXT
 from keras_dts.experiments.recipes import RECIPES, RandomTemperature
+from keras_dts.experiments.text_task import Size
 
 X, Y = blobs()
 
@@ -115,8 +118,9 @@ def test_every_recipe_trains_the_student_and_not_the_teacher(task, tmp_path):
         return students[-1]
 
     task.make_student = kept
-    methods = methods_for(task, list(RECIPES))
-    assert list(methods) == [LABELS[name] for name in RECIPES]
+    names = [name for name in RECIPES if name not in OWN_TEXT]
+    methods = methods_for(task, names)
+    assert list(methods) == [LABELS[name] for name in names]
     before = []
 
     def callbacks(method, seed):
@@ -132,11 +136,11 @@ def test_every_recipe_trains_the_student_and_not_the_teacher(task, tmp_path):
         verbose=False,
     )
     assert found.teacher.parameters == found.rows[0].parameters
-    trained = students[-len(RECIPES) :]
-    for name, old, student in zip(RECIPES, before, trained, strict=True):
+    trained = students[-len(names) :]
+    for name, old, student in zip(names, before, trained, strict=True):
         assert not np.allclose(old[0], copies(student)[0], atol=1e-5), name
     # Two of them begin with the teacher's weights, all others alike.
-    begin = dict(zip(RECIPES, before, strict=True))
+    begin = dict(zip(names, before, strict=True))
     for name, weights in begin.items():
         taught = name in ("continued", "ssd")
         same = begin["ssd" if taught else "mkd"]
@@ -171,3 +175,67 @@ def test_random_temperatures_are_those_of_the_released_agent():
     assert drawn.std() == pytest.approx(1.2, abs=0.1)
     again = ops.convert_to_numpy(policy(logits, logits).teacher)
     assert not np.allclose(drawn, again)
+
+
+@pytest.fixture(scope="module")
+def spelling():
+    """The task on spellings, of few words and small models."""
+    words = np.array([f"wo{i}" for i in range(40)], object)
+    phones = np.array([f"W AO {i}" for i in range(40)], object)
+    part = {"prompts": words, "responses": phones}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            data,
+            "load_instructions",
+            lambda name: data.Instructions(part, part, part),
+        )
+        return dataclasses.replace(
+            SPELLING_SETTINGS["g2p"],
+            teacher=Size(layers=1, width=8, heads=2),
+            student=Size(layers=1, width=4, heads=2),
+            teacher_share=1.0,
+            student_share=0.5,
+            test_share=0.1,
+            teacher_epochs=1,
+            first_epochs=2,
+            student_epochs=1,
+            student_batch=20,
+        ).task()
+
+
+def test_prompts_are_what_comes_before_the_first_taught_token(spelling):
+    x, y, weights = spelling.prompted(spelling.train)
+    for row in range(20):
+        taught = np.flatnonzero(weights[row])
+        # The position before the first response token is the prompt's last.
+        assert x["prompt_mask"][row].sum() == taught[0] + 1
+        assert x["prompt_mask"][row][: taught[0] + 1].all()
+        assert y[row][taught[-1]] == spelling.end_token_id
+    (part_x, _, part), (_, _, rest) = spelling.split_train(0.8)
+    assert (len(part), len(rest)) == (16, 4)
+    np.testing.assert_array_equal(part_x["token_ids"], x["token_ids"][:16])
+
+
+def test_own_text_is_compared_on_spellings(spelling, tmp_path):
+    names = ["alone", "gkd", "distillm", "skd", "okd"]
+    found = run_task(
+        spelling,
+        methods_for(spelling, names),
+        seeds=1,
+        out=tmp_path,
+        verbose=False,
+    )
+    assert spelling.counts == {"teacher": 40, "student": 20, "test": 4}
+    values = [row.values[0] for row in found.rows]
+    assert all(1 < value < 400 for value in values)
+    assert len(set(values)) == len(values)
+    # Students begin alike, with what the first epochs have taught.
+    first, second = (copies(spelling.make_student()) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_methods_of_own_text_need_prompts(task):
+    for method in methods_for(task, list(OWN_TEXT)).values():
+        with pytest.raises(ValueError, match="`task` must have prompts for"):
+            method(task.make_teacher(), task.make_student())

@@ -5,7 +5,8 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from texts import LABELS, SENTENCES, bert
+from keras import ops
+from texts import LABELS, SENTENCES, bert, gpt2
 
 import keras_dts
 from keras_dts import data
@@ -13,6 +14,7 @@ from keras_dts.experiments import TEXT_SETTINGS, run_task
 from keras_dts.experiments.image_task import _augmented
 from keras_dts.experiments.task import stratified
 from keras_dts.experiments.text_task import Size
+from keras_dts.hub import shuffle_like_keras
 
 
 def test_augmented_images_are_the_images_and_similar_ones():
@@ -99,6 +101,20 @@ def test_methods_are_compared_on_texts(text_task, tmp_path):
         assert found.label == "test accuracy (%)"
         assert all(0 <= value <= 1 for value in values)
     assert teacher.parameters > student.parameters
+
+
+def test_tokens_of_a_task_are_shuffled_as_arrays_are():
+    """KerasHub's `fit` takes them in their order, with a warning or without."""
+    task = gpt2()
+    task.preprocessor = None
+    ids = np.arange(3, 35, dtype="int32").reshape(32, 1)
+    options = {"x": {"token_ids": ids, "padding_mask": ids > 0}, "y": ids}
+    shuffle_like_keras(task, options)
+    assert options.pop("shuffle") is False
+    seen = [ops.convert_to_numpy(batch[1]) for batch in options.pop("x")]
+    assert options == {}
+    seen = np.concatenate(seen).ravel()
+    assert sorted(seen) == ids.ravel().tolist() != seen.tolist()
 
 
 def test_the_student_alone_gets_the_strings_in_the_same_order():

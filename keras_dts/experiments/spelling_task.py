@@ -1,0 +1,214 @@
+"""The demo's task on prompts: a language model spells how a word is spoken.
+
+A GPT-2-style teacher learns the phones of many words from their spelling. The
+students learn from a part of them, and begin with a few epochs on the labels of
+that part, so that they can write.
+
+The settings were not tuned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_dts.experiments.task import DemoTask, compile_model
+from keras_dts.experiments.text_task import Size
+from keras_dts.experiments.training import timed_fit
+from keras_dts.utils import require
+
+_TEACHER = Size(layers=2, width=64, heads=4)
+_STUDENT = Size(layers=1, width=32, heads=4)
+
+
+@dataclass(frozen=True)
+class SpellingSetting:
+    """Holds the settings of a demo on spellings.
+
+    DTS begins at twice `temperature` and ends at it.
+
+    Args:
+        data: A name of `keras_dts.data.load_instructions`.
+        vocabulary: The tokenizer's number of tokens.
+        length: The number of tokens that the models read.
+        teacher: The size of the teacher.
+        teacher_share: The part of the training words that the teacher sees.
+        teacher_epochs: The teacher's epochs.
+        teacher_rate: The teacher's first learning rate; it falls to 0 along a
+            cosine.
+        teacher_batch: The teacher's batch size.
+        student: The size of the students.
+        student_share: The part of the training words that the students see.
+        first_epochs: Epochs of the students on labels, before each method.
+        student_epochs: Epochs of each student.
+        student_rate: The students' first learning rate; it falls to 0 along a
+            cosine.
+        student_batch: The students' batch size.
+        test_share: The part of the test words that is used.
+        temperature: The constant temperature of KD.
+        student_loss_weight: The weight of the labels in a distillation.
+    """
+
+    data: str = "cmudict"
+    vocabulary: int = 300
+    length: int = 32
+    teacher: Size = _TEACHER
+    teacher_share: float = 0.2
+    teacher_epochs: int = 4
+    teacher_rate: float = 0.003
+    teacher_batch: int = 64
+    student: Size = _STUDENT
+    student_share: float = 0.02
+    first_epochs: int = 4
+    student_epochs: int = 8
+    student_rate: float = 0.003
+    student_batch: int = 64
+    test_share: float = 0.2
+    temperature: float = 1.0
+    student_loss_weight: float = 0.1
+
+    def task(self) -> SpellingTask:
+        """Loads the data, and trains the tokenizer.
+
+        Returns:
+            The task of this setting.
+        """
+        return SpellingTask(self)
+
+
+SPELLING_SETTINGS = {"g2p": SpellingSetting()}
+
+
+class SpellingTask(DemoTask):
+    """Language models that write the phones of a word.
+
+    The data are tokens: `token_ids` and `padding_mask`, the next tokens, and
+    weights that are 1 where these are of a response.
+
+    Args:
+        setting: The setting.
+
+    Attributes:
+        end_token_id: The token that ends a response.
+    """
+
+    unit = "words"
+    metric = "perplexity"
+
+    def __init__(self, setting: SpellingSetting) -> None:
+        from keras_dts.data import byte_pair_vocabulary, load_instructions
+
+        models = require("text", "The task spelling", "keras_hub.models")[0]
+        loaded = load_instructions(setting.data)
+        rng = np.random.default_rng(0)
+        order = rng.permutation(len(loaded.train["prompts"]))
+        texts = np.concatenate(list(loaded.train.values()))
+        pairs = byte_pair_vocabulary(texts, setting.vocabulary)
+        tokenizer = models.GPT2Tokenizer(*pairs)
+        self.end_token_id = int(tokenizer.end_token_id)
+        self._words = tokenizer.vocabulary_size()
+        self._preprocessor = models.GPT2CausalLMPreprocessor(
+            tokenizer, sequence_length=setting.length
+        )
+        self._setting = setting
+        teacher = self._packed(loaded.train, order, setting.teacher_share)
+        super().__init__(
+            setting,
+            self._packed(loaded.train, order, setting.student_share),
+            self._packed(
+                loaded.test,
+                rng.permutation(len(loaded.test["prompts"])),
+                setting.test_share,
+            ),
+            len(teacher[-1]),
+        )
+        self._teacher_train = teacher
+        self._first: list[Any] | None = None
+
+    def prompted(self, data: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Returns data of this task with `prompt_mask` among the inputs."""
+        x, y, weights = data
+        # What comes before the first taught position, and that position.
+        before = np.cumsum(weights, axis=-1) - weights == 0
+        of_prompt = before * x["padding_mask"]
+        return {**x, "prompt_mask": of_prompt.astype("int32")}, y, weights
+
+    def split_train(
+        self, share: float
+    ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Returns a part of the students' training data, and the rest.
+
+        Args:
+            share: The part, in (0, 1).
+        """
+        end = round(share * len(self.train[-1]))
+        first, rest = (
+            keras.tree.map_structure(lambda a, rows=rows: a[rows], self.train)
+            for rows in (slice(end), slice(end, None))
+        )
+        return first, rest
+
+    def teacher_data(self) -> tuple[Any, ...]:
+        """Returns the teacher's training data."""
+        return self._teacher_train
+
+    def make_teacher(self) -> keras.Model:
+        """Returns a new teacher."""
+        return self._make(self.setting.teacher, "teacher")
+
+    def make_student(self) -> keras.Model:
+        """Returns a new student, which has learned to write a little."""
+        student = self._make(self.setting.student, "student")
+        if self._first is None:
+            self._learn_to_write(student)
+            self._first = student.get_weights()
+            return self.make_student()  # one that was never trained
+        student.set_weights(self._first)
+        return student
+
+    def compile_for(self, model: keras.Model, rate: float, steps: int) -> None:
+        """Compiles a model with Adam, whose rate falls to 0 along a cosine."""
+        from keras_hub.metrics import Perplexity
+
+        metric = Perplexity(from_logits=True, name=self.metric)
+        compile_model(model, rate, steps, weighted_metrics=[metric])
+
+    def _learn_to_write(self, student: keras.Model) -> None:
+        """Trains a student on labels."""
+        setting = self.setting
+        batch, epochs = setting.student_batch, setting.first_epochs
+        steps = epochs * -(-len(self.train[1]) // batch)
+        keras.utils.set_random_seed(0)
+        self.compile_for(student, setting.student_rate, steps)
+        timed_fit(
+            student, self.train, epochs=epochs, batch_size=batch, callbacks=[]
+        )
+
+    def _packed(self, part: Any, order: Any, share: float) -> tuple[Any, ...]:
+        """Returns the tokens of the first prompts and responses."""
+        from keras_dts.generation import PromptPacker
+
+        rows = order[: max(1, round(share * len(order)))]
+        texts = (list(part[name][rows]) for name in ("prompts", "responses"))
+        x, y, weights = PromptPacker(self._preprocessor)(*texts)
+        x = {name: x[name] for name in ("token_ids", "padding_mask")}
+        return x, y, weights
+
+    def _make(self, size: Size, name: str) -> keras.Model:
+        # Without a preprocessor, since the data are tokens.
+        models = require("text", "The task spelling", "keras_hub.models")[0]
+        return models.GPT2CausalLM(
+            models.GPT2Backbone(
+                vocabulary_size=self._words,
+                num_layers=size.layers,
+                num_heads=size.heads,
+                hidden_dim=size.width,
+                intermediate_dim=4 * size.width,
+                max_sequence_length=self._setting.length,
+                dropout=0.0,
+            ),
+            name=name,
+        )
