@@ -59,7 +59,8 @@ def byte_pair_vocabulary(
     Args:
         texts: The texts to train on.
         size: The highest number of tokens, including the 256 bytes and
-            `<|endoftext|>`, which comes first.
+            `<|endoftext|>`, which comes last: at 0, where padding is, it would
+            end each text that KerasHub's `generate` is to write.
 
     Returns:
         The id of each token, and the merges in their order, for
@@ -72,7 +73,7 @@ def byte_pair_vocabulary(
     >>> from keras_dts import data
     >>> ids, merges = data.byte_pair_vocabulary(["a fox, a fox"], size=260)
     >>> ids["<|endoftext|>"], len(ids), len(merges)
-    (0, 260, 3)
+    (259, 260, 3)
 
     Reference:
         Sennrich, Haddow and Birch, Neural Machine Translation of Rare Words
@@ -86,7 +87,10 @@ def byte_pair_vocabulary(
         merge if isinstance(merge, str) else " ".join(merge)
         for merge in model["merges"]
     ]
-    return model["vocab"], merges
+    # The special token is first there.
+    size = len(model["vocab"])
+    ids = {token: (i - 1) % size for token, i in model["vocab"].items()}
+    return dict(sorted(ids.items(), key=lambda pair: pair[1])), merges
 
 
 def _train(

@@ -45,7 +45,7 @@ def made(text, rate=0.1, student_loss_weight=0.0, jit="auto", **kwargs):
 
 
 def prompts_of(rows=PROMPTS, stops=(0,)):
-    """The prompts and their mask, as `write` gets them. The start is 0."""
+    """The prompts and their mask, as `write` gets them."""
     x = PromptPacker(untrained()[1])(rows).x
     ids = ops.convert_to_tensor(x["token_ids"])
     of_prompt = ops.convert_to_tensor(x["prompt_mask"], "bool")

@@ -15,6 +15,8 @@ from keras_dts.generation.packing import PromptPacker, next_tokens
 
 pytestmark = pytest.mark.torch
 
+# The last token of the vocabulary starts and ends a text; padding is 0.
+END = 274
 ASKED, SAID = ["bad dog", "the"], ["good", "a bad"]
 
 
@@ -32,7 +34,7 @@ window = functools.cache(lambda length: gpt2(length=length))
 
 
 def packed(prompts, responses=None, length=6, **kwargs):
-    """Rows of the ids, the labels and the weights. Start and end are 0."""
+    """Rows of the ids, the labels and the weights."""
     found = PromptPacker(window(length), **kwargs)(prompts, responses)
     ids, y, weights = found.x["token_ids"], found.y, found.sample_weight
     return ids.tolist(), y.tolist(), weights.tolist()
@@ -40,14 +42,14 @@ def packed(prompts, responses=None, length=6, **kwargs):
 
 def test_an_empty_response_is_its_end():
     ids, y, weights = packed([[7, 8]], [[]])
-    assert ids == [[0, 7, 8, 0, 0, 0]]
-    assert y == [[7, 8, 0, 0, 0, 0]]
+    assert ids == [[END, 7, 8, END, 0, 0]]
+    assert y == [[7, 8, END, 0, 0, 0]]
     assert weights == [[0, 0, 1, 0, 0, 0]]
 
 
 def test_the_window_has_a_label_more_than_positions():
     ids, y, weights = packed([[5]], [[6, 7, 8, 9, 10, 11, 12]])
-    assert ids == [[0, 5, 6, 7, 8, 9]]
+    assert ids == [[END, 5, 6, 7, 8, 9]]
     assert y == [[5, 6, 7, 8, 9, 10]]
     assert weights == [[0, 1, 1, 1, 1, 1]]  # and no end: it was cut off
 
@@ -57,16 +59,16 @@ def test_long_prompts_are_cut_on_the_left_which_is_said_once():
     with pytest.warns(UserWarning, match="2 of 3 prompts have more than 2"):
         ids, _, weights = packed(prompts, [[9]] * 3, max_prompt_length=2)
     assert [row[:4] for row in ids] == [
-        [0, 3, 4, 9],
-        [0, 5, 9, 0],
-        [0, 7, 8, 9],
+        [END, 3, 4, 9],
+        [END, 5, 9, END],
+        [END, 7, 8, 9],
     ]
     assert [row.index(1.0) for row in weights] == [2, 1, 2]
 
 
 def test_prompts_alone_have_no_weight_and_no_end():
     ids, _, weights = packed([[7, 8]])
-    assert ids == [[0, 7, 8, 0, 0, 0]]
+    assert ids == [[END, 7, 8, 0, 0, 0]]
     assert weights == [[0] * 6]
 
 

@@ -37,6 +37,16 @@ def test_prompts_do_not_count():
     assert logs["accuracy"] == pytest.approx(np.mean(right), abs=1e-6)
 
 
+@pytest.mark.torch
+def test_a_model_of_a_trained_vocabulary_writes():
+    model = gpt2()
+    model.compile(sampler="greedy")
+    prompt = SENTENCES[3]
+    written = model.generate(prompt, max_length=16)
+    assert written.startswith(prompt)
+    assert len(written) > len(prompt)
+
+
 def test_masked_tokens_change_nothing():
     distiller = distil(
         gpt2(16, seed=1),
