@@ -59,7 +59,7 @@ def offline(monkeypatch):
     monkeypatch.setattr(requests.Session, "send", send)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def fashion_mnist_dir(tmp_path_factory):
     """The whole data set, prepared once from links to Debian's files."""
     assert DEBIAN.is_dir(), "apt-get install dataset-fashion-mnist"
@@ -71,7 +71,7 @@ def fashion_mnist_dir(tmp_path_factory):
     return data_dir
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def fashion_mnist(fashion_mnist_dir):
     return data.load("fashion_mnist", data_dir=fashion_mnist_dir)
 

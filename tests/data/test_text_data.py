@@ -31,12 +31,12 @@ HEADERS = (
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def spam():
     return data.load("spam_assassin")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def mails(spam):
     """Each text with its label."""
     x = np.concatenate([spam.x_train, spam.x_test])
@@ -44,7 +44,7 @@ def mails(spam):
     return dict(zip(x, y.tolist(), strict=True))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def corpus():
     return data.load_corpus("state_of_the_union")
 
