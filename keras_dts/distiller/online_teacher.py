@@ -76,8 +76,8 @@ class OnlineTeacher(keras.Model):
     ...     )
     ... )
     >>> online = keras_dts.OnlineTeacher(teacher, rank=2)
-    >>> [tuple(v.shape) for v in online.modules]
-    [(4, 2), (2, 1, 4), (4, 2), (2, 1, 4)]
+    >>> len(online.modules)  # two factors for the queries and the values each
+    4
 
     Reference:
         Rao et al., Online Knowledge Distillation for autoregressive language

@@ -100,18 +100,18 @@ class PromptPacker:
     Example:
     >>> import keras_hub
     >>> from keras_dts import generation
-    >>> letters = ["<|endoftext|>", "a", "b", "c"]
+    >>> tokens = ["a", "b", "c", "ab", "<|endoftext|>"]
+    >>> tokenizer = keras_hub.models.GPT2Tokenizer(
+    ...     {token: i for i, token in enumerate(tokens)}, ["a b"]
+    ... )
     >>> pack = generation.PromptPacker(
     ...     keras_hub.models.GPT2CausalLMPreprocessor(
-    ...         keras_hub.models.GPT2Tokenizer(
-    ...             {letter: i for i, letter in enumerate(letters)}, []
-    ...         ),
-    ...         sequence_length=6,
+    ...         tokenizer, sequence_length=5
     ...     )
     ... )
     >>> x, y, weights = pack(["ab"], ["c"])
     >>> x["token_ids"].tolist(), weights.tolist()
-    ([[0, 1, 2, 3, 0, 0]], [[0.0, 0.0, 1.0, 1.0, 0.0, 0.0]])
+    ([[4, 3, 2, 4, 0]], [[0.0, 1.0, 1.0, 0.0, 0.0]])
     """
 
     def __init__(
