@@ -120,6 +120,7 @@ def test_weights_without_a_teacher_are_loaded_into_a_fresh_process(tmp_path):
     assert float(done.stdout) == temperature
 
 
+@pytest.mark.torch  # no backend writes the file
 def test_a_kill_while_weights_are_written_leaves_the_old_ones(tmp_path):
     path = tmp_path / "run.weights.h5"
     model = train(distiller())

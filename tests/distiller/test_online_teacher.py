@@ -125,6 +125,8 @@ def test_a_stopped_training_goes_on_as_an_unbroken_one(tmp_path):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.jax
+@pytest.mark.torch
 @pytest.mark.filterwarnings("ignore:`sample_weight` must be finite")
 def test_a_broken_batch_moves_no_module():
     broken, good = make(on_fault="skip"), make()

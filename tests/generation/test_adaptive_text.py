@@ -116,6 +116,8 @@ def made(**options):
     return distiller
 
 
+@pytest.mark.jax  # its state is handed from step to step
+@pytest.mark.torch
 def test_a_stopped_training_goes_on_with_what_was_kept(tmp_path):
     distiller = made()
     path = tmp_path / "kept.weights.h5"

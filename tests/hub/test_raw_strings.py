@@ -80,10 +80,9 @@ TWO_PREPROCESSORS = {
 }
 
 
-@pytest.mark.parametrize("pairs", once([False, True], [False]))
-@pytest.mark.parametrize(
-    "case", once(TWO_PREPROCESSORS, ["BERT and DistilBERT"])
-)
+@pytest.mark.torch
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("case", TWO_PREPROCESSORS)
 def test_each_model_gets_its_own_tokenization(case, pairs):
     make_teacher, make_student = TWO_PREPROCESSORS[case]
     strings = (SENTENCES, SENTENCES[::-1]) if pairs else SENTENCES

@@ -28,7 +28,10 @@ POLICIES = {
     ),
     "CSWT": temperatures.CosineSimilarityTemperature,
     "CTKD": temperatures.CurriculumTemperature,
-    "RLKD": temperatures.ReinforcedTemperature,  # before its warm-up ends
+    # Before its warm-up ends; networks that are traced soon.
+    "RLKD": lambda: temperatures.ReinforcedTemperature(
+        passes=1, units=8, examples=8
+    ),
     "CTKD, per instance": lambda: temperatures.CurriculumTemperature(
         instance=True, epochs=2, units=4
     ),
