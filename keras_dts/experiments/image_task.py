@@ -9,7 +9,7 @@ images that the students do not see, with other seeds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,61 +18,28 @@ from keras import layers, ops
 
 from keras_dts.experiments.task import (
     TEACHER_SEED,
-    DemoTask,
-    compile_model,
-    stratified,
+    ClassifierTask,
+    Setting,
 )
 
-if TYPE_CHECKING:
-    from keras_dts.data import Splits
 
-
-@dataclass(frozen=True)
-class ImageSetting:
-    """Holds the settings of a demo on images.
-
-    DTS begins at twice `temperature` and ends at it.
+@dataclass(frozen=True, kw_only=True)
+class ImageSetting(Setting):
+    """Holds the settings of a demo on images, of `keras_dts.data.load`.
 
     Args:
-        data: A name of `keras_dts.data.load`.
         teacher_filters: The filters of each of the teacher's blocks.
         teacher_copies: The number of copies of each image in one epoch of the
             teacher: the image itself, and augmented ones.
-        teacher_epochs: The teacher's epochs.
-        teacher_rate: The teacher's first learning rate; it falls to 0 along a
-            cosine.
-        teacher_batch: The teacher's batch size.
         student_units: The student's hidden units.
-        student_share: The part of each class's training images that the
-            students see, in (0, 1].
-        student_epochs: Epochs of each student.
-        student_rate: The students' first learning rate; it falls to 0 along a
-            cosine.
-        student_batch: The students' batch size.
-        temperature: The constant temperature of KD.
-        student_loss_weight: The weight of the labels in a distillation.
     """
 
-    data: str
     teacher_filters: tuple[int, ...]
     teacher_copies: int
-    teacher_epochs: int
-    teacher_rate: float
-    teacher_batch: int
     student_units: int
-    student_share: float
-    student_epochs: int
-    student_rate: float
-    student_batch: int
-    temperature: float = 4.0
-    student_loss_weight: float = 0.1
 
     def task(self) -> ImageTask:
-        """Loads the data.
-
-        Returns:
-            The task of this setting.
-        """
+        """Loads the data."""
         from keras_dts.data import load
 
         return ImageTask(self, load(self.data))
@@ -108,46 +75,30 @@ IMAGE_SETTINGS: dict[str, ImageSetting] = {
 }
 
 
-class ImageTask(DemoTask):
-    """Classifiers of images: a convolutional teacher, small students.
-
-    Args:
-        setting: The setting.
-        splits: The data set.
-    """
+class ImageTask(ClassifierTask):
+    """Classifiers of images: a convolutional teacher, small students."""
 
     unit = "images"
-
-    def __init__(self, setting: ImageSetting, splits: Splits) -> None:
-        part = stratified(splits.y_train, setting.student_share)
-        super().__init__(
-            setting,
-            (splits.x_train[part], splits.y_train[part]),
-            (splits.x_test, splits.y_test),
-            len(splits.y_train),
-        )
-        self._splits = splits
-        self._shape = splits.x_train.shape[1:]
 
     def teacher_data(self) -> tuple[Any, ...]:
         """Returns all training images and augmented copies, with labels."""
         copies = self.setting.teacher_copies
-        x = _augmented(self._splits.x_train, copies)
-        return x, np.tile(self._splits.y_train, copies)
+        x = _augmented(self.splits.x_train, copies)
+        return x, np.tile(self.splits.y_train, copies)
 
     def make_teacher(self) -> keras.Model:
         """Returns a new teacher."""
-        classes = self._splits.num_classes
-        return _cnn(self._shape, classes, self.setting.teacher_filters)
+        classes = self.splits.num_classes
+        return _cnn(
+            self.splits.x_train.shape[1:], classes, self.setting.teacher_filters
+        )
 
     def make_student(self) -> keras.Model:
         """Returns a new student."""
-        classes = self._splits.num_classes
-        return _mlp(self._shape, classes, self.setting.student_units)
-
-    def compile_for(self, model: keras.Model, rate: float, steps: int) -> None:
-        """Compiles a model with Adam, whose rate falls to 0 along a cosine."""
-        compile_model(model, rate, steps, metrics=[self.metric])
+        classes = self.splits.num_classes
+        return _mlp(
+            self.splits.x_train.shape[1:], classes, self.setting.student_units
+        )
 
 
 def _cnn(

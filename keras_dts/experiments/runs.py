@@ -29,7 +29,7 @@ def prepare_task(setting: Any, out: Path) -> DemoTask:
     """Loads the data, and checks what a run needs at its end.
 
     Args:
-        setting: An `ImageSetting` or a `TextSetting`.
+        setting: The setting of a task.
         out: The directory for the results; it is made if it is missing.
 
     Returns:

@@ -15,71 +15,61 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dts.experiments.task import DemoTask, compile_model
+from keras_dts.experiments.task import DemoTask, Setting, compile_model
 from keras_dts.experiments.text_task import Size
 from keras_dts.experiments.training import timed_fit
 from keras_dts.utils import require
 
-_TEACHER = Size(layers=2, width=64, heads=4)
-_STUDENT = Size(layers=1, width=32, heads=4)
 
-
-@dataclass(frozen=True)
-class SpellingSetting:
+@dataclass(frozen=True, kw_only=True)
+class SpellingSetting(Setting):
     """Holds the settings of a demo on spellings.
 
-    DTS begins at twice `temperature` and ends at it.
+    The data are of `keras_dts.data.load_instructions`.
 
     Args:
-        data: A name of `keras_dts.data.load_instructions`.
         vocabulary: The tokenizer's number of tokens.
         length: The number of tokens that the models read.
         teacher: The size of the teacher.
         teacher_share: The part of the training words that the teacher sees.
-        teacher_epochs: The teacher's epochs.
-        teacher_rate: The teacher's first learning rate; it falls to 0 along a
-            cosine.
-        teacher_batch: The teacher's batch size.
         student: The size of the students.
-        student_share: The part of the training words that the students see.
         first_epochs: Epochs of the students on labels, before each method.
-        student_epochs: Epochs of each student.
-        student_rate: The students' first learning rate; it falls to 0 along a
-            cosine.
-        student_batch: The students' batch size.
         test_share: The part of the test words that is used.
-        temperature: The constant temperature of KD.
-        student_loss_weight: The weight of the labels in a distillation.
     """
 
-    data: str = "cmudict"
-    vocabulary: int = 300
-    length: int = 32
-    teacher: Size = _TEACHER
-    teacher_share: float = 0.2
-    teacher_epochs: int = 4
-    teacher_rate: float = 0.003
-    teacher_batch: int = 64
-    student: Size = _STUDENT
-    student_share: float = 0.02
-    first_epochs: int = 4
-    student_epochs: int = 8
-    student_rate: float = 0.003
-    student_batch: int = 64
-    test_share: float = 0.2
-    temperature: float = 1.0
-    student_loss_weight: float = 0.1
+    vocabulary: int
+    length: int
+    teacher: Size
+    teacher_share: float
+    student: Size
+    first_epochs: int
+    test_share: float
 
     def task(self) -> SpellingTask:
-        """Loads the data, and trains the tokenizer.
-
-        Returns:
-            The task of this setting.
-        """
+        """Loads the data, and trains the tokenizer."""
         return SpellingTask(self)
 
 
-SPELLING_SETTINGS = {"g2p": SpellingSetting()}
+SPELLING_SETTINGS = {
+    "g2p": SpellingSetting(
+        data="cmudict",
+        vocabulary=300,
+        length=32,
+        teacher=Size(layers=2, width=64, heads=4),
+        teacher_share=0.2,
+        teacher_epochs=4,
+        teacher_rate=0.003,
+        teacher_batch=64,
+        student=Size(layers=1, width=32, heads=4),
+        student_share=0.02,
+        first_epochs=4,
+        student_epochs=8,
+        student_rate=0.003,
+        student_batch=64,
+        test_share=0.2,
+        temperature=1.0,
+    )
+}
 
 
 class SpellingTask(DemoTask):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -14,8 +15,53 @@ from keras_dts.experiments.training import measure, timed_fit
 from keras_dts.results import Row
 from keras_dts.utils import EpochBar
 
+if TYPE_CHECKING:
+    from keras_dts.data import Splits
+
 # Seeds the teacher; larger than the seeds of any comparison.
 TEACHER_SEED = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting(abc.ABC):
+    """Abstract: holds the settings of a demo.
+
+    DTS begins at twice `temperature` and ends at it.
+
+    Args:
+        data: The name of the data set.
+        teacher_epochs: The teacher's epochs.
+        teacher_rate: The teacher's first learning rate; it falls to 0 along a
+            cosine.
+        teacher_batch: The teacher's batch size.
+        student_share: The part of the training data that the students see, in
+            (0, 1]; of each class, where there are classes.
+        student_epochs: Epochs of each student.
+        student_rate: The students' first learning rate; it falls to 0 along a
+            cosine.
+        student_batch: The students' batch size.
+        temperature: The constant temperature of KD.
+        student_loss_weight: The weight of the labels in a distillation.
+    """
+
+    data: str
+    teacher_epochs: int
+    teacher_rate: float
+    teacher_batch: int
+    student_share: float
+    student_epochs: int
+    student_rate: float
+    student_batch: int
+    temperature: float = 4.0
+    student_loss_weight: float = 0.1
+
+    @abc.abstractmethod
+    def task(self) -> DemoTask:
+        """Loads the data.
+
+        Returns:
+            The task of this setting.
+        """
 
 
 class DemoTask(abc.ABC):
@@ -106,6 +152,29 @@ class DemoTask(abc.ABC):
         return teacher, Row(
             "teacher", teacher.count_params(), [value], [seconds]
         )
+
+
+class ClassifierTask(DemoTask):
+    """Abstract: classifiers, of which a student sees a part of each class.
+
+    Args:
+        setting: The setting.
+        splits: The data set.
+    """
+
+    def __init__(self, setting: Setting, splits: Splits) -> None:
+        part = stratified(splits.y_train, setting.student_share)
+        super().__init__(
+            setting,
+            (splits.x_train[part], splits.y_train[part]),
+            (splits.x_test, splits.y_test),
+            len(splits.y_train),
+        )
+        self.splits = splits
+
+    def compile_for(self, model: keras.Model, rate: float, steps: int) -> None:
+        """Compiles a model with Adam, whose rate falls to 0 along a cosine."""
+        compile_model(model, rate, steps, metrics=[self.metric])
 
 
 def compile_model(

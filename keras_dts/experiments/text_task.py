@@ -16,7 +16,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dts.experiments.task import DemoTask, compile_model, stratified
+from keras_dts.experiments.task import (
+    DemoTask,
+    Setting,
+    compile_model,
+    stratified,
+)
 from keras_dts.utils import require
 
 
@@ -35,60 +40,34 @@ class Size:
     heads: int
 
 
-@dataclass(frozen=True)
-class TextSetting:
+@dataclass(frozen=True, kw_only=True)
+class TextSetting(Setting):
     """Holds the settings of a demo on texts.
 
-    DTS begins at twice `temperature` and ends at it.
+    The data are of `keras_dts.data.load`, or of `load_corpus` for a language
+    model.
 
     Args:
-        data: A name of `keras_dts.data.load`, or of `load_corpus` for a
-            language model.
         language_model: Whether to train language models, not classifiers.
         vocabulary: The tokenizer's number of tokens. It is trained on the
             training texts.
         length: The number of tokens that the models read of a text.
         teacher: The size of the teacher.
         teacher_share: The part of the training texts that the teacher sees.
-        teacher_epochs: The teacher's epochs.
-        teacher_rate: The teacher's first learning rate; it falls to 0 along a
-            cosine.
-        teacher_batch: The teacher's batch size.
         student: The size of the students.
-        student_share: The part of the training texts that the students see.
-        student_epochs: Epochs of each student.
-        student_rate: The students' first learning rate; it falls to 0 along a
-            cosine.
-        student_batch: The students' batch size.
         test_share: The part of the test texts that is used.
-        temperature: The constant temperature of KD.
-        student_loss_weight: The weight of the labels in a distillation.
     """
 
-    data: str
     language_model: bool
     vocabulary: int
     length: int
     teacher: Size
     teacher_share: float
-    teacher_epochs: int
-    teacher_rate: float
-    teacher_batch: int
     student: Size
-    student_share: float
-    student_epochs: int
-    student_rate: float
-    student_batch: int
     test_share: float = 1.0
-    temperature: float = 4.0
-    student_loss_weight: float = 0.1
 
     def task(self) -> TextTask:
-        """Loads the data, and trains the tokenizer.
-
-        Returns:
-            The task of this setting.
-        """
+        """Loads the data, and trains the tokenizer."""
         return LanguageTask(self) if self.language_model else MailTask(self)
 
 
