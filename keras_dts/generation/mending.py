@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_dts.backend import no_gradient, repeat
 from keras_dts.generation.cached import seeded_cache
+from keras_dts.generation.packing import are_stops
 from keras_dts.types import Tensor
 
 # From logits of shape `(batch, classes)`, and the count of positions from the
@@ -229,26 +230,21 @@ class Mender:
         fresh = ops.logical_and(
             positions >= state.decided[:, None], positions < decided[:, None]
         )
-        stops = ops.any(ops.logical_and(fresh, self._is_stop(ids)), axis=1)
+        stops = ops.logical_and(fresh, are_stops(ids, self.stop_token_ids))
+        stops = ops.any(stops, axis=1)
         return state._replace(
             token_ids=ids,
             decided=ops.where(stops, length, decided),
             mended=ops.logical_or(state.mended, ids != state.token_ids),
         )
 
-    def _is_stop(self, token_ids: Tensor) -> Tensor:
-        """Says which tokens are stop tokens."""
-        found = ops.zeros_like(token_ids, dtype="bool")
-        for stop in self.stop_token_ids or ():
-            found = ops.logical_or(found, token_ids == stop)
-        return found
-
     def _cut(
         self, state: _State, given: Tensor, prompt_mask: Tensor
     ) -> MendedTokens:
         """Puts back the given padding behind the stop tokens."""
         stops = ops.logical_and(
-            self._is_stop(state.token_ids), ops.logical_not(prompt_mask)
+            are_stops(state.token_ids, self.stop_token_ids),
+            ops.logical_not(prompt_mask),
         )
         stops = ops.cast(stops, "int32")
         mask = ops.cumsum(stops, axis=1) == stops  # the first one stays

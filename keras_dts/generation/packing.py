@@ -67,6 +67,21 @@ def prompts_alone(
     return ops.where(prompt_mask, token_ids, pad)
 
 
+def are_stops(
+    token_ids: Tensor, stop_token_ids: Sequence[int] | None
+) -> Tensor:
+    """Says which tokens are stop tokens, bool, of the shape of the tokens.
+
+    Args:
+        token_ids: Integers.
+        stop_token_ids: The stop tokens; `None` is none.
+    """
+    found = ops.zeros_like(token_ids, dtype="bool")
+    for stop in stop_token_ids or ():
+        found = ops.logical_or(found, ops.equal(token_ids, stop))
+    return found
+
+
 class PackedText(NamedTuple):
     """Prompts with their responses, as arrays.
 

@@ -15,6 +15,7 @@ from keras_dts.generation.adapter import WANTED, check_responses
 from keras_dts.generation.base import Text, Writers, Written
 from keras_dts.generation.packing import (
     PROMPT_MASK,
+    are_stops,
     model_inputs,
     next_tokens,
     prompts_alone,
@@ -148,10 +149,8 @@ def _logged(
 ) -> dict[str, Tensor]:
     """Returns what a step logs of its text, scalars by name."""
     of_response = ops.not_equal(weights, 0)  # what counts is of responses
-    ends = ops.zeros_like(of_response)
-    for token in stops:
-        ends = ops.logical_or(ends, ops.equal(labels, token))
-    ends = ops.any(ops.logical_and(ends, of_response), axis=-1)  # (batch,)
+    ends = ops.logical_and(are_stops(labels, stops), of_response)
+    ends = ops.any(ends, axis=-1)  # (batch,)
     lengths = ops.sum(ops.cast(of_response, "float32"), axis=-1)
     own = ops.zeros(()) if written is None else ops.cast(written, "float32")
     values = (own, ops.mean(lengths), ops.mean(ops.cast(ends, "float32")))

@@ -6,42 +6,27 @@ from keras_hub import models
 TOKENS, LENGTH = 20, 12
 
 
-def _gpt2():
-    return models.GPT2CausalLM(
-        models.GPT2Backbone(
-            vocabulary_size=TOKENS,
-            num_layers=1,
-            num_heads=2,
-            hidden_dim=8,
-            intermediate_dim=16,
-            max_sequence_length=LENGTH,
-            dropout=0.0,
-        )
-    )
-
-
-def _opt():
-    return models.OPTCausalLM(
-        models.OPTBackbone(
-            vocabulary_size=TOKENS,
-            num_layers=1,
-            num_heads=2,
-            hidden_dim=8,
-            intermediate_dim=16,
-            max_sequence_length=LENGTH,
-            dropout=0.0,
-        )
-    )
-
-
-_GROUPED = {
+_SIZES = {
     "vocabulary_size": TOKENS,
     "num_layers": 1,
-    "num_query_heads": 2,
-    "num_key_value_heads": 1,
     "hidden_dim": 8,
     "intermediate_dim": 16,
 }
+_PLAIN = {
+    **_SIZES,
+    "num_heads": 2,
+    "max_sequence_length": LENGTH,
+    "dropout": 0.0,
+}
+_GROUPED = {**_SIZES, "num_query_heads": 2, "num_key_value_heads": 1}
+
+
+def _gpt2():
+    return models.GPT2CausalLM(models.GPT2Backbone(**_PLAIN))
+
+
+def _opt():
+    return models.OPTCausalLM(models.OPTBackbone(**_PLAIN))
 
 
 def _llama():
