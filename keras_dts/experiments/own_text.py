@@ -35,14 +35,13 @@ def _spelling(task: DemoTask) -> SpellingTask:
 
 
 def _on_policy(
-    text: str, loss: Callable[[], Any], **options: Any
+    make_text: Callable[[Any, SpellingTask], Any], loss: Callable[[], Any]
 ) -> TaskMethod:
     """Returns a method that learns from a text.
 
     Args:
-        text: The name of a class of `keras_dts.generation`.
+        make_text: Returns the text, of `keras_dts.generation` and the task.
         loss: Returns the distillation loss.
-        **options: The arguments of the class.
     """
 
     def method(
@@ -50,19 +49,23 @@ def _on_policy(
     ) -> Recipe:
         generation = importlib.import_module("keras_dts.generation")
         prompts = _spelling(task)
-        train = prompts.prompted(task.train)
-        validation = None
-        if text == "AdaptiveText":
-            part, rest = (prompts.prompted(d) for d in task.split_train(0.8))
-            train, validation = part, rest
+        train, validation = task.train, None
+        text = make_text(generation, prompts)
+        if text.needs_validation:
+            train, rest = task.split_train(0.8)
+            validation = prompts.prompted(rest)
         distiller = generation.OnPolicyDistiller(
             teacher,
             student,
             loss(),
-            text=getattr(generation, text)(**options),
+            text=text,
             stop_token_ids=[prompts.end_token_id],
         )
-        return Recipe(distiller, train=train, validation_data=validation)
+        return Recipe(
+            distiller,
+            train=prompts.prompted(train),
+            validation_data=validation,
+        )
 
     return method
 
@@ -71,20 +74,35 @@ def _focused() -> ReverseKL:
     return ReverseKL(TokenDifficultyTemperature(focus=TokenFocus()))
 
 
+class _WarmUp(keras.callbacks.Callback):
+    """Warms a distiller's student up when its training begins.
+
+    Args:
+        task: The task, on whose prompts the student writes.
+    """
+
+    def __init__(self, task: SpellingTask) -> None:
+        super().__init__()
+        self._task = task
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Trains the student on its own text, mended."""
+        generation = importlib.import_module("keras_dts.generation")
+        x, _, _ = self._task.prompted(self._task.train)
+        generation.warmup(
+            self.model.student,
+            self.model.teacher,
+            {name: x[name] for name in ("token_ids", "prompt_mask")},
+            batch_size=self._task.setting.student_batch,
+            stop_token_ids=[self._task.end_token_id],
+        )
+
+
 def _warmed_up(
     task: DemoTask, teacher: keras.Model, student: keras.Model
-) -> keras.Model:
-    generation = importlib.import_module("keras_dts.generation")
-    prompts = _spelling(task)
-    x, _, _ = prompts.prompted(task.train)
-    generation.warmup(
-        student,
-        teacher,
-        {name: x[name] for name in ("token_ids", "prompt_mask")},
-        batch_size=task.setting.student_batch,
-        stop_token_ids=[prompts.end_token_id],
-    )
-    return Distiller(teacher, student, KD(1.0), None, 0.0)
+) -> Recipe:
+    distiller = Distiller(teacher, student, KD(1.0), None, 0.0)
+    return Recipe(distiller, callbacks=[_WarmUp(_spelling(task))])
 
 
 def _online(
@@ -98,24 +116,30 @@ def _online(
 OWN_TEXT: dict[str, tuple[str, TaskMethod]] = {
     "gkd": (
         "GKD, all own text",
-        _on_policy("StudentText", lambda: KD(1.0), share=1.0),
+        _on_policy(lambda g, _: g.StudentText(1.0), lambda: KD(1.0)),
     ),
     "gkd-half": (
         "GKD, half own text",
-        _on_policy("StudentText", lambda: KD(1.0), share=0.5),
+        _on_policy(lambda g, _: g.StudentText(0.5), lambda: KD(1.0)),
     ),
     "teacher-text": (
         "the teacher's text",
-        _on_policy("TeacherText", lambda: KD(1.0), share=1.0),
+        _on_policy(lambda g, _: g.TeacherText(1.0), lambda: KD(1.0)),
     ),
-    "skd": ("SKD, K=3", _on_policy("MendedText", lambda: KD(1.0), top_k=3)),
+    "skd": (
+        "SKD, K=3",
+        _on_policy(lambda g, _: g.MendedText(top_k=3), lambda: KD(1.0)),
+    ),
     "distillm": (
         "DistiLLM, 80 % of the data",
-        _on_policy("AdaptiveText", lambda: SkewKL(0.1, 1.0), length=32),
+        _on_policy(
+            lambda g, task: g.AdaptiveText(length=task.setting.length),
+            lambda: SkewKL(0.1, 1.0),
+        ),
     ),
     "adakd-own": (
         "AdaKD, half own text",
-        _on_policy("StudentText", _focused, share=0.5),
+        _on_policy(lambda g, _: g.StudentText(0.5), _focused),
     ),
     "warmup": ("warm-up, KD (reconstruction)", _warmed_up),
     "okd": ("OKD (reconstruction)", _online),

@@ -217,7 +217,7 @@ def test_prompts_are_what_comes_before_the_first_taught_token(spelling):
 
 
 def test_own_text_is_compared_on_spellings(spelling, tmp_path):
-    names = ["alone", "gkd", "distillm", "skd", "okd"]
+    names = ["alone", "gkd", "distillm", "skd", "warmup", "okd"]
     found = run_task(
         spelling,
         methods_for(spelling, names),
