@@ -106,7 +106,7 @@ class OnlineTeacher(keras.Model):
         task = _copy(teacher)
         super().__init__(task.input, task(task.input), name=name, **kwargs)
         task.backbone.enable_lora(rank)
-        self.task = task
+        self.wrapped_task = task
         self.rank = rank
         self.weight = weight
         self.optimizer_name = optimizer
@@ -122,12 +122,12 @@ class OnlineTeacher(keras.Model):
     @property
     def preprocessor(self) -> Any:
         """The teacher's preprocessor."""
-        return self.task.preprocessor
+        return self.wrapped_task.preprocessor
 
     @property
     def backbone(self) -> Any:
         """The backbone of the copy, with the modules."""
-        return self.task.backbone
+        return self.wrapped_task.backbone
 
     @property
     def learned(self) -> list[Any]:
@@ -174,7 +174,7 @@ class OnlineTeacher(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, serialized."""
         return {
-            "teacher": serialize(self.task),
+            "teacher": serialize(self.wrapped_task),
             "rank": self.rank,
             "weight": self.weight,
             "optimizer": self.optimizer_name,

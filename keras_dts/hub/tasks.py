@@ -81,7 +81,7 @@ def tokens_unknown(teacher: keras.Model, student: keras.Model) -> bool:
 
 def _is_a(model: keras.Model, kind: str) -> bool:
     hub = sys.modules.get("keras_hub")
-    model = getattr(model, "task", model)  # of an `OnlineTeacher`
+    model = getattr(model, "wrapped_task", model)  # of an `OnlineTeacher`
     return hub is not None and isinstance(model, getattr(hub.models, kind))
 
 

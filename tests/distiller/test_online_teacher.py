@@ -97,7 +97,7 @@ def test_the_teacher_begins_as_it_was_and_its_modules_alone_move():
     np.testing.assert_array_equal(*numpy([teacher(X), base(X)]))
     assert len(teacher.modules) == 4
     modules = {id(v) for v in teacher.modules}
-    rest = [v for v in teacher.task.variables if id(v) not in modules]
+    rest = [v for v in teacher.wrapped_task.variables if id(v) not in modules]
     before, first = numpy(rest), numpy(teacher.modules)
     fit(distiller, epochs=2)
     for old, new in zip(before, numpy(rest), strict=True):
