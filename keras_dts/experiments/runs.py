@@ -119,18 +119,40 @@ def _teacher(
     if note.exists() and (row := _read(note, about)) is not None:
         if verbose:
             print_now("\nteacher, done before")
-        teacher = task.make_teacher()
-        teacher.load_weights(weights)
-        return teacher, row
+        return load_teacher(task, weights), row
     shutil.rmtree(unfinished, ignore_errors=True)
     if verbose:
         print_now("\nteacher")
     teacher, row = task.train_teacher(verbose)
     unfinished.mkdir(parents=True)
-    teacher.save_weights(weights)
+    save_teacher(teacher, weights)
     content = {"about": about, "teacher": dataclasses.asdict(row)}
     write_text(note, json.dumps(content, indent=2) + "\n")
     return teacher, row
+
+
+def save_teacher(teacher: keras.Model, path: Path) -> None:
+    """Saves a teacher's weights, and no state of its optimizer.
+
+    Args:
+        teacher: The trained teacher.
+        path: The file.
+    """
+    teacher.optimizer = None
+    teacher.save_weights(path)
+
+
+def load_teacher(task: DemoTask, path: Path) -> keras.Model:
+    """Returns a teacher with the weights that `save_teacher` saved.
+
+    Args:
+        task: The teacher's task.
+        path: The file.
+    """
+    teacher = task.make_teacher()
+    teacher.optimizer = None  # KerasHub's tasks are compiled from the start
+    teacher.load_weights(path)
+    return teacher
 
 
 def _read(note: Path, about: dict[str, Any]) -> Row | None:

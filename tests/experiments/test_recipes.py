@@ -12,8 +12,8 @@ import keras_dts
 from keras_dts import data
 from keras_dts.experiments import (
     LABELS,
+    PROMPT_SETTINGS,
     SERIES_SETTINGS,
-    SPELLING_SETTINGS,
     methods_for,
     run_task,
 )
@@ -190,11 +190,12 @@ def spelling():
             lambda name: data.Instructions(part, part, part),
         )
         return dataclasses.replace(
-            SPELLING_SETTINGS["g2p"],
+            PROMPT_SETTINGS["g2p"],
             teacher=Size(layers=1, width=8, heads=2),
             student=Size(layers=1, width=4, heads=2),
             teacher_share=1.0,
             student_share=0.5,
+            prompts_share=1.0,
             test_share=0.1,
             teacher_epochs=1,
             first_epochs=2,
@@ -216,7 +217,7 @@ def test_prompts_are_what_comes_before_the_first_taught_token(spelling):
     np.testing.assert_array_equal(part_x["token_ids"], x["token_ids"][:16])
 
 
-def test_own_text_is_compared_on_spellings(spelling, tmp_path):
+def test_own_text_is_compared_on_prompts(spelling, tmp_path):
     names = ["alone", "gkd", "distillm", "skd", "warmup", "okd"]
     found = run_task(
         spelling,

@@ -1,8 +1,8 @@
-"""The demo's task on prompts: a language model spells how a word is spoken.
+"""The demo's task on prompts, such as words whose phones are to be written.
 
-A GPT-2-style teacher learns the phones of many words from their spelling. The
-students learn from a part of them, and begin with a few epochs on the labels of
-that part, so that they can write.
+A GPT-2-style teacher learns the responses to many prompts. The students learn
+from a part of them, and begin with a few epochs on the labels of that part, so
+that they can write.
 
 The settings were not tuned.
 """
@@ -15,26 +15,39 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dts.experiments.task import DemoTask, Setting, compile_model
+from keras_dts.experiments.task import (
+    TEACHER_SEED,
+    DemoTask,
+    Setting,
+    compile_model,
+)
 from keras_dts.experiments.text_task import Size
 from keras_dts.experiments.training import timed_fit
 from keras_dts.utils import require
 
+# Seeds what the students learn first; another one than a comparison's.
+FIRST_SEED = TEACHER_SEED + 1
+
 
 @dataclass(frozen=True, kw_only=True)
-class SpellingSetting(Setting):
-    """Holds the settings of a demo on spellings.
+class PromptSetting(Setting):
+    """Holds the settings of a demo on prompts.
 
     The data are of `keras_dts.data.load_instructions`.
 
     Args:
         vocabulary: The tokenizer's number of tokens.
         length: The number of tokens that the models read.
+        prompt_length: How many tokens of a prompt are kept, the last ones;
+            `None` for as many as there is room for.
         teacher: The size of the teacher.
         teacher_share: The part of the training words that the teacher sees.
         student: The size of the students.
+        prompts_share: The part of the training prompts that methods may use
+            which need no responses.
         first_epochs: Epochs of the students on labels, before each method.
-        test_share: The part of the test words that is used.
+        test_share: The part of the test prompts that is used.
+        unit: What a prompt is, in the plural.
     """
 
     vocabulary: int
@@ -42,16 +55,19 @@ class SpellingSetting(Setting):
     teacher: Size
     teacher_share: float
     student: Size
+    prompts_share: float
     first_epochs: int
     test_share: float
+    prompt_length: int | None = None
+    unit: str = "prompts"
 
-    def task(self) -> SpellingTask:
+    def task(self) -> PromptTask:
         """Loads the data, and trains the tokenizer."""
-        return SpellingTask(self)
+        return PromptTask(self)
 
 
-SPELLING_SETTINGS = {
-    "g2p": SpellingSetting(
+PROMPT_SETTINGS = {
+    "g2p": PromptSetting(
         data="cmudict",
         vocabulary=300,
         length=32,
@@ -62,18 +78,20 @@ SPELLING_SETTINGS = {
         teacher_batch=64,
         student=Size(layers=1, width=32, heads=4),
         student_share=0.02,
+        prompts_share=0.1,
         first_epochs=4,
         student_epochs=8,
         student_rate=0.003,
         student_batch=64,
         test_share=0.2,
+        unit="words",
         temperature=1.0,
     )
 }
 
 
-class SpellingTask(DemoTask):
-    """Language models that write the phones of a word.
+class PromptTask(DemoTask):
+    """Language models that respond to prompts.
 
     The data are tokens: `token_ids` and `padding_mask`, the next tokens, and
     weights that are 1 where these are of a response.
@@ -82,28 +100,28 @@ class SpellingTask(DemoTask):
         setting: The setting.
 
     Attributes:
-        end_token_id: The token that ends a response.
+        tokenizer: The tokenizer of all models.
+        prompts: The prompts that need no responses, without them, in the form
+            of the data.
     """
 
-    unit = "words"
     metric = "perplexity"
 
-    def __init__(self, setting: SpellingSetting) -> None:
+    def __init__(self, setting: PromptSetting) -> None:
         from keras_dts.data import byte_pair_vocabulary, load_instructions
 
-        models = require("text", "The task spelling", "keras_hub.models")[0]
+        models = require("text", "A task on prompts", "keras_hub.models")[0]
         loaded = load_instructions(setting.data)
         rng = np.random.default_rng(0)
         order = rng.permutation(len(loaded.train["prompts"]))
         texts = np.concatenate(list(loaded.train.values()))
         pairs = byte_pair_vocabulary(texts, setting.vocabulary)
-        tokenizer = models.GPT2Tokenizer(*pairs)
-        self.end_token_id = int(tokenizer.end_token_id)
-        self._words = tokenizer.vocabulary_size()
+        self.tokenizer = models.GPT2Tokenizer(*pairs)
         self._preprocessor = models.GPT2CausalLMPreprocessor(
-            tokenizer, sequence_length=setting.length
+            self.tokenizer, sequence_length=setting.length
         )
-        self._setting = setting
+        self.setting = setting
+        self.unit = setting.unit
         teacher = self._packed(loaded.train, order, setting.teacher_share)
         super().__init__(
             setting,
@@ -115,8 +133,16 @@ class SpellingTask(DemoTask):
             ),
             len(teacher[-1]),
         )
+        self.prompts = self._packed(
+            loaded.train, order, setting.prompts_share, responses=False
+        )
         self._teacher_train = teacher
         self._first: list[Any] | None = None
+
+    @property
+    def end_token_id(self) -> int:
+        """The token that ends a response."""
+        return int(self.tokenizer.end_token_id)
 
     def prompted(self, data: tuple[Any, ...]) -> tuple[Any, ...]:
         """Returns data of this task with `prompt_mask` among the inputs."""
@@ -151,11 +177,9 @@ class SpellingTask(DemoTask):
 
     def make_student(self) -> keras.Model:
         """Returns a new student, which has learned to write a little."""
-        student = self._make(self.setting.student, "student")
         if self._first is None:
-            self._learn_to_write(student)
-            self._first = student.get_weights()
-            return self.make_student()  # one that was never trained
+            self._first = self._learn_to_write()
+        student = self._make(self.setting.student, "student")
         student.set_weights(self._first)
         return student
 
@@ -166,38 +190,45 @@ class SpellingTask(DemoTask):
         metric = Perplexity(from_logits=True, name=self.metric)
         compile_model(model, rate, steps, weighted_metrics=[metric])
 
-    def _learn_to_write(self, student: keras.Model) -> None:
-        """Trains a student on labels."""
+    def _learn_to_write(self) -> list[Any]:
+        """Returns the weights of a student that was trained on labels."""
         setting = self.setting
         batch, epochs = setting.student_batch, setting.first_epochs
         steps = epochs * -(-len(self.train[1]) // batch)
-        keras.utils.set_random_seed(0)
+        keras.utils.set_random_seed(FIRST_SEED)
+        student = self._make(setting.student, "student")
         self.compile_for(student, setting.student_rate, steps)
         timed_fit(
             student, self.train, epochs=epochs, batch_size=batch, callbacks=[]
         )
+        weights: list[Any] = student.get_weights()
+        return weights
 
-    def _packed(self, part: Any, order: Any, share: float) -> tuple[Any, ...]:
-        """Returns the tokens of the first prompts and responses."""
+    def _packed(
+        self, part: Any, order: Any, share: float, *, responses: bool = True
+    ) -> tuple[Any, ...]:
+        """Returns the tokens of the first prompts, and of their responses."""
         from keras_dts.generation import PromptPacker
 
         rows = order[: max(1, round(share * len(order)))]
-        texts = (list(part[name][rows]) for name in ("prompts", "responses"))
-        x, y, weights = PromptPacker(self._preprocessor)(*texts)
+        names = ("prompts", "responses") if responses else ("prompts",)
+        texts = (list(part[name][rows]) for name in names)
+        pack = PromptPacker(self._preprocessor, self.setting.prompt_length)
+        x, y, weights = pack(*texts, warn=False)
         x = {name: x[name] for name in ("token_ids", "padding_mask")}
         return x, y, weights
 
     def _make(self, size: Size, name: str) -> keras.Model:
         # Without a preprocessor, since the data are tokens.
-        models = require("text", "The task spelling", "keras_hub.models")[0]
+        models = require("text", "A task on prompts", "keras_hub.models")[0]
         return models.GPT2CausalLM(
             models.GPT2Backbone(
-                vocabulary_size=self._words,
+                vocabulary_size=self.tokenizer.vocabulary_size(),
                 num_layers=size.layers,
                 num_heads=size.heads,
                 hidden_dim=size.width,
                 intermediate_dim=4 * size.width,
-                max_sequence_length=self._setting.length,
+                max_sequence_length=self.setting.length,
                 dropout=0.0,
             ),
             name=name,
