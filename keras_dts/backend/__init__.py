@@ -3,6 +3,14 @@
 from keras_dts.backend import fast
 from keras_dts.backend.chunked_map import fold_chunks, map_chunks
 from keras_dts.backend.compiled import compiled
+from keras_dts.backend.devices import (
+    batch_devices,
+    checked_batches,
+    indivisible,
+    numpy_value,
+    process_index,
+    whole_values,
+)
 from keras_dts.backend.gradients import value_and_grad
 from keras_dts.backend.loops import assign_repeatedly, repeat
 from keras_dts.backend.softmax import (
@@ -41,8 +49,10 @@ __all__ = [
     "answer",
     "assign_if",
     "assign_repeatedly",
+    "batch_devices",
     "can_stop",
     "careful",
+    "checked_batches",
     "class_log_probs",
     "compiled",
     "exact_difference",
@@ -50,17 +60,21 @@ __all__ = [
     "fast",
     "fold_chunks",
     "in_any_replica",
+    "indivisible",
     "log_ratio",
     "map_chunks",
     "needs_gradient",
     "no_gradient",
+    "numpy_value",
     "only_if",
+    "process_index",
     "repeat",
     "replica_count",
     "runs_eagerly",
     "seeded",
     "some",
     "value_and_grad",
+    "whole_values",
     "with_optional_update",
     "without_gradient",
     "zero_unless",

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_dts.backend import checked_batches
 from keras_dts.chunking import plan_chunks
 from keras_dts.distiller.arguments import (
     check_models,
@@ -223,10 +224,8 @@ class Distiller(TeacherStudentModel):
         add_callbacks(self, bound.arguments, guard)
         self.fit_data.for_fit(bound.arguments)
         self._undoable.look_again()
-        try:
+        with guard, checked_batches():
             return super().fit(*bound.args, **bound.kwargs)
-        finally:
-            guard.stop_watching()
 
     @functools.wraps(keras.Model.train_on_batch)
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
@@ -236,7 +235,8 @@ class Distiller(TeacherStudentModel):
         self.fit_data.for_training_batch(bound.arguments)
         self.objective.notes.clear()
         self._undoable.look_again()
-        logs = super().train_on_batch(*bound.args, **bound.kwargs)
+        with checked_batches():
+            logs = super().train_on_batch(*bound.args, **bound.kwargs)
         if self.on_fault == "raise":
             raise_faults(self, self.objective.notes.counts, "this call", y)
         return logs

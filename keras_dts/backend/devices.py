@@ -1,0 +1,149 @@
+"""Several devices on JAX, as `keras.distribution` lays them out."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import keras
+import numpy as np
+
+# What JAX says of a batch that its devices do not divide.
+_INDIVISIBLE = re.compile(
+    r"axis 0 is partitioned (\d+) times, but the dimension size is (\d+)"
+)
+
+
+def process_index() -> int:
+    """Returns the number of this process among those of a training, from 0."""
+    index: int = _jax().process_index() if _on_jax() else 0
+    return index
+
+
+def batch_devices() -> int:
+    """Returns among how many devices a process divides each batch.
+
+    It is 1 without a `keras.distribution`, and on other backends.
+    """
+    devices = _data_parallel_devices()
+    # A process that holds a part of a model gets all of that model's batch.
+    return max(devices // _jax().process_count(), 1) if devices > 1 else 1
+
+
+def _data_parallel_devices() -> int:
+    """Returns the length of the axis that divides batches, else 1."""
+    layout = keras.distribution.distribution() if _on_jax() else None
+    if layout is None:
+        return 1
+    mesh = layout.device_mesh
+    devices = dict(zip(mesh.axis_names, mesh.shape, strict=True))
+    length: int = devices[layout.batch_dim_name]
+    return length
+
+
+@contextlib.contextmanager
+def checked_batches() -> Iterator[None]:
+    """Raises in plain words if devices do not divide a batch.
+
+    For batches of a size that nobody knows before they come.
+
+    Raises:
+        ValueError: Instead of JAX's own error.
+    """
+    try:
+        yield
+    except ValueError as error:
+        found = _INDIVISIBLE.search(str(error))
+        if not found or int(found[1]) != _data_parallel_devices():
+            raise
+        raise indivisible(int(found[2]), int(found[1])) from error
+
+
+def indivisible(
+    size: int, devices: int, batch: str = "a batch", data: str = "the data"
+) -> ValueError:
+    """Returns the error for a batch that the devices do not divide.
+
+    Args:
+        size: The number of its examples.
+        devices: The number of devices.
+        batch: Which batch it is.
+        data: The argument that holds it.
+    """
+    return ValueError(
+        f"The {devices} devices among which `keras.distribution` divides "
+        "batches must divide each of them evenly, also the last one. Choose "
+        "another `batch_size` or number of examples, or leave the rest out: "
+        "`batch(batch_size, drop_remainder=True)` of a `tf.data.Dataset`. "
+        f"Received: {batch} of {size} examples in {data}"
+    )
+
+
+def numpy_value(variable: Any) -> np.ndarray[Any, Any]:
+    """Returns the whole value of a variable.
+
+    Where several processes hold a part of it each, all of them must call.
+
+    Args:
+        variable: A Keras variable.
+    """
+    if not _spans_processes(variable):
+        return keras.ops.convert_to_numpy(variable)
+    tools: Any = importlib.import_module("jax.experimental.multihost_utils")
+    whole: np.ndarray[Any, Any]
+    whole = tools.process_allgather(variable.value, tiled=True)
+    return whole
+
+
+def whole_values(variables: Iterable[Any]) -> AbstractContextManager[Any]:
+    """Returns a context in which Keras reads whole values of variables.
+
+    It gathers one at a time, when it is read; see `numpy_value`.
+
+    Args:
+        variables: The variables that are read.
+    """
+    spanning = [v for v in variables if _spans_processes(v)]
+    if not spanning:
+        return contextlib.nullcontext()
+    return _WholeValues(spanning)
+
+
+class _WholeValues(keras.StatelessScope):
+    """A scope in which variables have their whole values, as NumPy arrays."""
+
+    def __init__(self, variables: list[Any]) -> None:
+        super().__init__()
+        self._spanning = {id(v): v for v in variables}
+        self._reading = False
+
+    def get_current_value(self, ref_variable: Any) -> Any:
+        """Returns the whole value of one of the variables, else `None`."""
+        if self._reading or id(ref_variable) not in self._spanning:
+            return None
+        self._reading = True  # the value below is the variable's own
+        try:
+            return numpy_value(ref_variable)
+        finally:
+            self._reading = False
+
+
+def _spans_processes(variable: Any) -> bool:
+    """Says whether no process can read a variable by itself."""
+    if not _on_jax() or _jax().process_count() == 1:
+        return False
+    value = variable.value
+    return not (value.is_fully_addressable or value.is_fully_replicated)
+
+
+def _on_jax() -> bool:
+    found: bool = keras.config.backend() == "jax"
+    return found
+
+
+def _jax() -> Any:
+    return importlib.import_module("jax")
