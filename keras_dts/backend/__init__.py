@@ -8,6 +8,7 @@ from keras_dts.backend.devices import (
     checked_batches,
     indivisible,
     numpy_value,
+    on_all_devices,
     process_index,
     whole_values,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "needs_gradient",
     "no_gradient",
     "numpy_value",
+    "on_all_devices",
     "only_if",
     "process_index",
     "repeat",

@@ -83,6 +83,23 @@ def indivisible(
     )
 
 
+def on_all_devices(array: np.ndarray[Any, Any]) -> Any:
+    """Returns an array as Keras's variables are kept: whole on each device.
+
+    Without a `keras.distribution` on JAX, that is the array itself.
+
+    Args:
+        array: The same array in each process.
+    """
+    layout = keras.distribution.distribution() if _on_jax() else None
+    if layout is None:
+        return array
+    whole = keras.distribution.TensorLayout(
+        [None] * array.ndim, layout.device_mesh
+    )
+    return keras.distribution.distribute_tensor(array, whole)
+
+
 def numpy_value(variable: Any) -> np.ndarray[Any, Any]:
     """Returns the whole value of a variable.
 

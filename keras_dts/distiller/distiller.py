@@ -141,9 +141,8 @@ class Distiller(TeacherStudentModel):
         # The student's policy decides about loss scaling; its inputs are
         # cast by the student itself.
         kwargs.setdefault("dtype", student.dtype_policy)
-        super().__init__(name=name, autocast=False, **kwargs)
+        super().__init__(teacher, student, name=name, autocast=False, **kwargs)
         self.supports_masking = True
-        self.teacher, self.student = teacher, student
         entries = to_entries(distillation_losses)
         # In a tuple, so that Keras does not wrap the user's lists.
         self._entries = (entries,)
@@ -224,7 +223,7 @@ class Distiller(TeacherStudentModel):
         add_callbacks(self, bound.arguments, guard)
         self.fit_data.for_fit(bound.arguments)
         self._undoable.look_again()
-        with guard, checked_batches():
+        with guard, self.known_teacher.fixed(), checked_batches():
             return super().fit(*bound.args, **bound.kwargs)
 
     @functools.wraps(keras.Model.train_on_batch)

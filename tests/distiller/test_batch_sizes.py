@@ -115,7 +115,7 @@ def test_what_divides_is_taken(model):
 
 
 def test_errors_of_others_are_passed_on(model):
-    with pytest.raises(ValueError, match="^no more$"):
+    with pytest.raises(ValueError, match=r"^no more$"):
         model.fit(X, Y, callbacks=[Broken()], verbose=0)
 
 
