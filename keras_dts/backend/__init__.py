@@ -10,7 +10,7 @@ from keras_dts.backend.devices import (
     numpy_value,
     on_all_devices,
     process_index,
-    whole_values,
+    spanning,
 )
 from keras_dts.backend.gradients import value_and_grad
 from keras_dts.backend.loops import assign_repeatedly, repeat
@@ -75,8 +75,8 @@ __all__ = [
     "runs_eagerly",
     "seeded",
     "some",
+    "spanning",
     "value_and_grad",
-    "whole_values",
     "with_optional_update",
     "without_gradient",
     "zero_unless",

@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
@@ -108,52 +107,27 @@ def numpy_value(variable: Any) -> np.ndarray[Any, Any]:
     Args:
         variable: A Keras variable.
     """
-    if not _spans_processes(variable):
-        return keras.ops.convert_to_numpy(variable)
+    value = variable.value
+    if not _spans_processes(value):
+        return keras.ops.convert_to_numpy(value)
     tools: Any = importlib.import_module("jax.experimental.multihost_utils")
-    whole: np.ndarray[Any, Any]
-    whole = tools.process_allgather(variable.value, tiled=True)
+    whole: np.ndarray[Any, Any] = tools.process_allgather(value, tiled=True)
     return whole
 
 
-def whole_values(variables: Iterable[Any]) -> AbstractContextManager[Any]:
-    """Returns a context in which Keras reads whole values of variables.
-
-    It gathers one at a time, when it is read; see `numpy_value`.
+def spanning(variables: Iterable[Any]) -> list[Any]:
+    """Returns the variables that no process holds whole.
 
     Args:
-        variables: The variables that are read.
+        variables: Keras variables.
     """
-    spanning = [v for v in variables if _spans_processes(v)]
-    if not spanning:
-        return contextlib.nullcontext()
-    return _WholeValues(spanning)
+    return [v for v in variables if _spans_processes(v.value)]
 
 
-class _WholeValues(keras.StatelessScope):
-    """A scope in which variables have their whole values, as NumPy arrays."""
-
-    def __init__(self, variables: list[Any]) -> None:
-        super().__init__()
-        self._spanning = {id(v): v for v in variables}
-        self._reading = False
-
-    def get_current_value(self, ref_variable: Any) -> Any:
-        """Returns the whole value of one of the variables, else `None`."""
-        if self._reading or id(ref_variable) not in self._spanning:
-            return None
-        self._reading = True  # the value below is the variable's own
-        try:
-            return numpy_value(ref_variable)
-        finally:
-            self._reading = False
-
-
-def _spans_processes(variable: Any) -> bool:
-    """Says whether no process can read a variable by itself."""
-    if not _on_jax() or _jax().process_count() == 1:
+def _spans_processes(value: Any) -> bool:
+    """Says whether no process can read a variable's value by itself."""
+    if not _on_jax() or not isinstance(value, _jax().Array):
         return False
-    value = variable.value
     return not (value.is_fully_addressable or value.is_fully_replicated)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from keras_dts.backend import on_all_devices, process_index, whole_values
+from keras_dts.backend import on_all_devices, process_index, spanning
 from keras_dts.distiller.known_teacher import KnownTeacher
 from keras_dts.utils import replaced
 
@@ -19,8 +19,8 @@ class CheckpointedModel(keras.Model, abc.ABC):
     """A model that keeps of its teacher the fingerprint in a checkpoint.
 
     `save` is complete. `save_weights` and `get_state_tree`, which callbacks
-    call, leave the teacher's weights out, but for those that train. Where
-    weights are spread over several processes, all of them must call.
+    call, leave the teacher's weights out, but for those that train. If its
+    weights are divided among several processes, all of them must call.
 
     Args:
         teacher: The teacher.
@@ -50,7 +50,8 @@ class CheckpointedModel(keras.Model, abc.ABC):
         """Saves all of it; see `keras.Model.save`.
 
         Raises:
-            ValueError: If `filepath` is a file of the older format HDF5.
+            ValueError: If `filepath` is a file of the older format HDF5, or
+                no process has all weights of the models.
         """
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(
@@ -59,8 +60,8 @@ class CheckpointedModel(keras.Model, abc.ABC):
                 f"{str(filepath)!r})` saves the student alone. Received: "
                 f"filepath={str(filepath)!r}"
             )
-        with self._whole_values():
-            super().save(filepath, *args, **kwargs)
+        self._check_whole("save", self.variables)
+        super().save(filepath, *args, **kwargs)
 
     def save_weights(
         self,
@@ -72,13 +73,16 @@ class CheckpointedModel(keras.Model, abc.ABC):
 
         A killed process leaves the old file or the new one. Several files,
         remote ones, and those that Keras asks about are written in place.
+
+        Raises:
+            ValueError: If no process has all weights of the student.
         """
+        self._check_whole("save_weights", self._kept)
         name = str(filepath)
         at_once = overwrite and max_shard_size is None
         at_once = at_once and name.endswith(".weights.h5") and "://" not in name
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._without_teacher())
-            stack.enter_context(self._whole_values())
             if at_once:
                 file = replaced(Path(filepath), process_index())
                 filepath = stack.enter_context(file)
@@ -185,18 +189,30 @@ class CheckpointedModel(keras.Model, abc.ABC):
 
     @contextlib.contextmanager
     def _without_frozen_variables(self) -> Iterator[None]:
-        kept = {id(v) for v in self.student.variables}
-        frozen = frozenset(id(v) for v in self.known_teacher.frozen)
-        self._left_out = frozen - kept
+        kept = {id(v) for v in self._kept}
+        self._left_out = frozenset(map(id, self.variables)) - kept
         try:
             yield
         finally:
             self._left_out = frozenset()
 
-    def _whole_values(self) -> contextlib.AbstractContextManager[Any]:
-        optimizer = getattr(self, "optimizer", None)  # compiled or not
-        own = [] if optimizer is None else optimizer.variables
-        return whole_values([*self.variables, *own])
+    @property
+    def _kept(self) -> list[Any]:
+        """All variables but those of the teacher that do not train."""
+        frozen = {id(v) for v in self.known_teacher.frozen}
+        frozen -= {id(v) for v in self.student.variables}
+        return [v for v in self.variables if id(v) not in frozen]
+
+    @staticmethod
+    def _check_whole(method: str, variables: list[Any]) -> None:
+        """Raises if no process has all values of variables."""
+        for variable in spanning(variables):
+            raise ValueError(
+                f"`{method}` needs all weights in each process. "
+                "`keras.callbacks.OrbaxCheckpoint` saves those that are "
+                "divided, and `distiller.student.save` a student that is not. "
+                f"Received: {variable.path!r}, divided among processes"
+            )
 
 
 def _paths_of(tree: dict[str, Any], before: str = "") -> Iterator[str]:
