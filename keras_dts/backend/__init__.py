@@ -3,6 +3,11 @@
 from keras_dts.backend import fast
 from keras_dts.backend.chunked_map import fold_chunks, map_chunks
 from keras_dts.backend.compiled import compiled
+from keras_dts.backend.data_parallel import (
+    DataParallel,
+    one_step,
+    summed_over_processes,
+)
 from keras_dts.backend.devices import (
     batch_devices,
     checked_batches,
@@ -14,6 +19,14 @@ from keras_dts.backend.devices import (
 )
 from keras_dts.backend.gradients import value_and_grad
 from keras_dts.backend.loops import assign_repeatedly, repeat
+from keras_dts.backend.replicas import (
+    gathered,
+    joined_replicas,
+    process_count,
+    replica_count,
+    together,
+    total,
+)
 from keras_dts.backend.softmax import (
     class_log_probs,
     exact_difference,
@@ -25,11 +38,9 @@ from keras_dts.backend.steps import (
     answer,
     assign_if,
     careful,
-    in_any_replica,
     needs_gradient,
     no_gradient,
     only_if,
-    replica_count,
     runs_eagerly,
     seeded,
     some,
@@ -45,6 +56,7 @@ from keras_dts.backend.undo import (
 
 __all__ = [
     "Copies",
+    "DataParallel",
     "StoppedStepError",
     "all_finite",
     "answer",
@@ -60,15 +72,18 @@ __all__ = [
     "excess",
     "fast",
     "fold_chunks",
-    "in_any_replica",
+    "gathered",
     "indivisible",
+    "joined_replicas",
     "log_ratio",
     "map_chunks",
     "needs_gradient",
     "no_gradient",
     "numpy_value",
     "on_all_devices",
+    "one_step",
     "only_if",
+    "process_count",
     "process_index",
     "repeat",
     "replica_count",
@@ -76,6 +91,9 @@ __all__ = [
     "seeded",
     "some",
     "spanning",
+    "summed_over_processes",
+    "together",
+    "total",
     "value_and_grad",
     "with_optional_update",
     "without_gradient",

@@ -11,6 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_dts.backend.replicas import process_count
+
 # What JAX says of a batch that its devices do not divide.
 _INDIVISIBLE = re.compile(
     r"axis 0 is partitioned (\d+) times, but the dimension size is (\d+)"
@@ -19,7 +21,11 @@ _INDIVISIBLE = re.compile(
 
 def process_index() -> int:
     """Returns the number of this process among those of a training, from 0."""
-    index: int = _jax().process_index() if _on_jax() else 0
+    index: int = 0
+    if _on_jax():
+        index = _jax().process_index()
+    elif process_count() > 1:
+        index = importlib.import_module("torch.distributed").get_rank()
     return index
 
 

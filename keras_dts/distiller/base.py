@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_dts.backend import summed_over_processes
 from keras_dts.distiller.checkpoints import CheckpointedModel
 from keras_dts.distiller.logs import DistillationMetrics, results_of
 from keras_dts.distiller.model_pair import ModelPair
@@ -142,8 +143,13 @@ class TeacherStudentModel(CheckpointedModel):
         return super().compute_metrics(x, labels, outputs, sample_weight)
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """Returns the logs of the metrics that have seen something."""
-        return results_of(self.metrics)
+        """Returns the logs of the metrics that have seen something.
+
+        Where PyTorch trains in several processes, all of them must call it, as
+        `fit` and `evaluate` do at their ends.
+        """
+        with summed_over_processes(self.metrics_variables):
+            return results_of(self.metrics)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, serialized."""

@@ -1,158 +1,228 @@
-"""Distillations that must come to the same, however many devices train them.
+"""Trainings that replicas must do as one device does, and what they end with.
 
-Each is 20 steps of 16 examples. A case is the same on every backend.
+A process of replicas runs them one after the other, and writes what it found.
 """
 
-import dataclasses
+from __future__ import annotations
+
+import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
-from helpers import blobs, crossentropy, mlp, randomize
-from keras import layers, ops
-from keras.distillation import FeatureDistillation, LogitsDistillation
 
-from keras_dts import Distiller, DynamicTemperature, losses, temperatures
+import keras_dts
+from keras_dts import losses, temperatures
 
-BATCH, EXAMPLES, EPOCHS = 16, 64, 5
-WORDS, LENGTH = 11, 4
+ROWS, WIDTH, CLASSES, BATCH, EPOCHS = 80, 8, 5, 16, 4
+LENGTH, TOKENS = 6, 11
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass
 class Case:
-    """Two models, what they are trained on, and how.
+    """One training.
 
     Attributes:
-        options: Makes the arguments of the distiller besides the models.
-        data: Makes `x`, `y` and weights or `None`, of 64 examples.
-        models: Makes the teacher and the student.
+        distiller: Makes it from a teacher and a student.
+        tokens: Whether the models are language models.
+        weights: Sample weights, or `None`.
+        rows: The number of examples.
+        options: Of `compile`.
+        regularizer: Of the student.
     """
 
-    options: Callable[[], dict[str, Any]]
-    data: Callable[[], tuple[Any, Any, Any]] = lambda: (*blobs(EXAMPLES), None)
-    models: Callable[[], tuple[Any, Any]] = lambda: (
-        mlp(16, seed=1),
-        mlp(6, seed=2),
+    distiller: Callable[[Any, Any], Any]
+    tokens: bool = False
+    weights: Any = None
+    rows: int = ROWS
+    options: dict[str, Any] = field(default_factory=dict)
+    regularizer: Any = None
+
+
+def dts(**options: Any) -> keras_dts.DynamicTemperature:
+    """Returns a policy whose temperature moves at once."""
+    return keras_dts.DynamicTemperature(8.0, 1.0, 8.0, momentum=0.5, **options)
+
+
+def by_dts(t: Any, s: Any) -> Any:
+    """Returns a distiller by a smooth DTS."""
+    return keras_dts.Distiller(t, s, temperature=dts(gap_scale="smooth"))
+
+
+def focused(t: Any, s: Any) -> Any:
+    """Returns a distiller by AdaKD with its focus."""
+    policy = temperatures.TokenDifficultyTemperature(
+        focus=temperatures.TokenFocus(0.01, 0.2, warmup=0.1)
     )
-
-    def distiller(self, teacher=None):
-        """Returns the distiller, compiled; its teacher may be made before."""
-        keras.utils.set_random_seed(0)  # of the projectors
-        own, student = self.models()
-        model = Distiller(
-            own if teacher is None else teacher,
-            student,
-            student_loss_weight=0.3,
-            **self.options(),
-        )
-        sgd = keras.optimizers.SGD(0.05, momentum=0.9)
-        model.compile(sgd, crossentropy())
-        return model
-
-    def part(self, index, count):
-        """Returns the part of each batch that a process has of `count`."""
-        rows = np.arange(EXAMPLES).reshape(-1, count, BATCH // count)
-        rows = rows[:, index].reshape(-1)
-        return tuple(a if a is None else a[rows] for a in self.data())
+    return keras_dts.Distiller(t, s, losses.ReverseKL(policy))
 
 
-def fit(distiller, x, y=None, weights=None, processes=1):
-    """Trains by 20 steps, and returns what came of it as lists."""
-    options = {} if weights is None else {"sample_weight": weights}
-    history = distiller.fit(
-        x,
-        y,
-        batch_size=BATCH // processes,
-        epochs=EPOCHS,
-        shuffle=False,
-        verbose=0,
-        **options,
-    ).history
-    state = [w for policy in distiller.policies for w in policy.weights]
-    return {
-        "loss": history["loss"],
-        "gap": history["gap"],
-        "temperatures": [flat(w) for w in state],
-        "student": [flat(w) for w in distiller.student.weights],
-    }
+def features(t: Any, s: Any) -> Any:
+    """Returns a distiller of a hidden layer, by a projector."""
+    loss = keras.distillation.FeatureDistillation(
+        loss="mse", teacher_layer_name="hidden", student_layer_name="hidden"
+    )
+    return keras_dts.Distiller(t, s, [loss, losses.KD(3.0)])
 
 
-def flat(variable):
-    return ops.convert_to_numpy(variable).astype(float).ravel().tolist()
+def one_sided() -> np.ndarray:
+    """Returns weights of tokens: the first half of a batch has few of them."""
+    lengths = np.where(np.arange(ROWS) % BATCH < BATCH // 2, 2, LENGTH)
+    return (np.arange(LENGTH) < lengths[:, None]).astype("float32")
 
 
-def worst(run, other):
-    """Returns the largest difference of two runs, by kind."""
-    return {
-        kind: max(
-            float(np.max(np.abs(np.subtract(one, two)), initial=0.0))
-            for one, two in zip(run[kind], other[kind], strict=True)
-        )
-        for kind in run
-    }
+def silent() -> np.ndarray:
+    """Returns weights of examples: 0 in the first half of each batch."""
+    return (np.arange(ROWS) % BATCH >= BATCH // 2).astype("float32")
 
 
-def dynamic(**kwargs):
-    """A temperature that depends on the gap to its end."""
-    return DynamicTemperature(8.0, 1.0, 12.0, momentum=0.5, curve=0.5, **kwargs)
-
-
-def smooth(**kwargs):
-    return dynamic(gap_scale="smooth", **kwargs)
-
-
-def writers():
-    return writer(12, 1), writer(6, 2)
-
-
-def writer(width, seed):
-    """A language model of dense layers."""
-    inputs = keras.Input((None,), dtype="int32")
-    x = layers.Embedding(WORDS, width)(inputs)
-    x = layers.Dense(width, activation="tanh", name="feat")(x)
-    return randomize(keras.Model(inputs, layers.Dense(WORDS)(x)), seed)
-
-
-def texts():
-    """Tokens; the second half of each batch is almost all padding."""
-    rng = np.random.default_rng(0)
-    x = rng.integers(1, WORDS, (EXAMPLES, LENGTH)).astype("int32")
-    y = rng.integers(0, WORDS, (EXAMPLES, LENGTH)).astype("int32")
-    weights = np.ones((EXAMPLES, LENGTH), "float32")
-    weights[np.arange(EXAMPLES) % BATCH >= BATCH // 2, 1:] = 0.0
-    return x, y, weights
-
-
-def half_without_weight():
-    """Examples of which the second half of each batch has a weight of 0."""
-    x, y = blobs(EXAMPLES)
-    weights = np.arange(EXAMPLES) % BATCH < BATCH // 2
-    return x, y, weights.astype("float32")
-
-
-def adakd():
-    focus = temperatures.TokenFocus(tolerance=0.0, change=0.2, warmup=0.1)
-    return {
-        "distillation_losses": losses.ReverseKL(),
-        "temperature": temperatures.TokenDifficultyTemperature(focus=focus),
-    }
+def summed() -> Any:
+    """Returns a loss that sums over a batch."""
+    return keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, reduction="sum"
+    )
 
 
 CASES = {
-    "DTS reference": Case(lambda: {"temperature": dynamic()}),
-    "DTS smooth, after": Case(lambda: {"temperature": smooth(update="after")}),
-    "AdaKD with focus": Case(adakd, texts, writers),
-    "features": Case(
-        lambda: {
-            "distillation_losses": [
-                LogitsDistillation(3.0),
-                FeatureDistillation("mse", "feat", "feat"),
-            ],
-        }
+    "reference": Case(
+        lambda t, s: keras_dts.Distiller(t, s, temperature=dts())
     ),
+    "after": Case(
+        lambda t, s: keras_dts.Distiller(
+            t, s, temperature=dts(gap_scale="smooth", update="after")
+        )
+    ),
+    "auto": Case(lambda t, s: keras_dts.Distiller(t, s, temperature="auto")),
+    "curriculum": Case(
+        lambda t, s: keras_dts.Distiller(
+            t, s, temperature=temperatures.CurriculumTemperature()
+        )
+    ),
+    "similarity": Case(
+        lambda t, s: keras_dts.Distiller(
+            t, s, temperature=temperatures.CosineSimilarityTemperature()
+        )
+    ),
+    "features": Case(features),
+    "uneven": Case(by_dts, rows=ROWS - 10),
+    "silent": Case(by_dts, weights=silent()),
+    "penalty": Case(by_dts, regularizer="l2"),
+    "sum": Case(by_dts, options={"loss": summed()}),
+    "tokens": Case(by_dts, tokens=True, weights=one_sided()),
+    "difficulty": Case(focused, tokens=True, weights=one_sided()),
     "chunks": Case(
-        lambda: {"temperature": smooth(), "chunk_size": 8}, texts, writers
+        lambda t, s: keras_dts.Distiller(
+            t, s, temperature=dts(gap_scale="smooth"), chunk_size=12
+        ),
+        tokens=True,
+        weights=one_sided(),
     ),
-    "weights 0": Case(lambda: {"temperature": smooth()}, half_without_weight),
 }
+
+
+def classifier(width: int, regularizer: Any) -> keras.Model:
+    """Returns a classifier with a hidden layer."""
+    return keras.Sequential(
+        [
+            keras.Input((WIDTH,)),
+            keras.layers.Dense(
+                width,
+                activation="tanh",
+                name="hidden",
+                kernel_regularizer=regularizer,
+            ),
+            keras.layers.Dense(CLASSES),
+        ]
+    )
+
+
+def language_model(width: int, regularizer: Any) -> keras.Model:
+    """Returns a model of a logit for each next token, whose steps can be cut.
+
+    Its last layer is the only one on tokens.
+    """
+    return keras.Sequential(
+        [
+            keras.Input((LENGTH,), dtype="int32"),
+            keras.layers.Embedding(TOKENS, width),
+            keras.layers.Dense(
+                width, activation="tanh", kernel_regularizer=regularizer
+            ),
+            keras.layers.Dense(TOKENS),
+        ]
+    )
+
+
+def make(case: Case, teacher_scope: Any = None) -> Any:
+    """Returns the compiled distiller of a case, with planted weights.
+
+    Args:
+        case: The case.
+        teacher_scope: `None`, or a context in which the teacher is made.
+    """
+    rng = np.random.default_rng(7)
+    model = language_model if case.tokens else classifier
+    with teacher_scope or contextlib.nullcontext():
+        teacher = model(12, None)
+    student = model(6, case.regularizer)
+    for one, scale in ((teacher, 1.5), (student, 0.5)):
+        one.set_weights(
+            [
+                scale * rng.normal(size=w.shape).astype("float32")
+                for w in one.weights
+            ]
+        )
+    distiller = case.distiller(teacher, student)
+    crossentropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    options = {"loss": crossentropy, **case.options}
+    optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
+    on_jax = keras.config.backend() == "jax"  # which has no graphs but XLA's
+    distiller.compile(optimizer, jit_compile=on_jax, **options)
+    return distiller
+
+
+def data(case: Case) -> dict[str, Any]:
+    """Returns the examples of a case as the arguments of `fit`."""
+    rng = np.random.default_rng(1)
+    if case.tokens:
+        x = rng.integers(0, TOKENS, (case.rows, LENGTH)).astype("int32")
+        y = np.roll(x, -1, axis=1)
+    else:
+        x = rng.normal(size=(case.rows, WIDTH)).astype("float32")
+        y = rng.integers(0, CLASSES, case.rows).astype("int32")
+    return {"x": x, "y": y, "sample_weight": case.weights}
+
+
+def found(distiller: Any, history: Any) -> dict[str, np.ndarray]:
+    """Returns what a training ended with, and what it logged, as arrays."""
+    arrays = {
+        f"log {name}": np.array(values) for name, values in history.items()
+    }
+    state = {"student": distiller.student.weights}
+    for i, policy in enumerate(distiller.policies):
+        state[f"policy {i}"] = policy.variables
+    for i, projector in enumerate(distiller.projectors):
+        state[f"projector {i}"] = projector.variables
+    for role, variables in state.items():
+        for i, v in enumerate(variables):
+            value = np.array(v.numpy())
+            if np.issubdtype(value.dtype, np.floating):
+                arrays[f"{role} {i}"] = value
+    return arrays
+
+
+def run(name: str) -> dict[str, np.ndarray]:
+    """Trains a case, and returns what it ended with."""
+    case = CASES[name]
+    keras.utils.set_random_seed(3)  # for projectors
+    distiller = make(case)
+    history = distiller.fit(
+        **data(case),
+        batch_size=BATCH,
+        epochs=EPOCHS,
+        shuffle=False,
+        verbose=0,
+    ).history
+    return found(distiller, history)

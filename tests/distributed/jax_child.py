@@ -10,10 +10,11 @@ import re
 import sys
 import tempfile
 
+import cases
 import jax
 import keras
-from cases import CASES, fit, flat
-from helpers import blobs, crossentropy, mlp, randomize
+import numpy as np
+from helpers import blobs, crossentropy, randomize
 from keras import layers
 
 import keras_dts
@@ -21,13 +22,17 @@ from keras_dts.distiller.state import groups_of
 
 FOLDER = os.environ["FOLDER"]
 PROCESSES = int(os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", "1"))
+# The units of a teacher, a number that nothing else has.
+WIDE = 1024
 PROCESS = int(os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0"))
 # How a teacher is divided among the devices of a model.
 DIVIDED = {
-    "feat/kernel": (None, "model"),
-    "feat/bias": ("model",),
-    "out/kernel": ("model", None),
+    "sequential/hidden/kernel": (None, "model"),
+    "sequential/hidden/bias": ("model",),
+    "sequential/dense/kernel": ("model", None),
 }
+# Those that compute in all ways, of the cases of all backends.
+NAMES = ("reference", "after", "difficulty", "features", "chunks", "silent")
 
 
 def data_parallel(count=None):
@@ -55,26 +60,48 @@ def model_parallel(layouts, replicas=1):
     )
 
 
+def fit(distiller, x, **options):
+    """Trains by 20 steps, and returns what came of it as lists."""
+    history = distiller.fit(
+        x,
+        batch_size=cases.BATCH // PROCESSES,
+        epochs=cases.EPOCHS,
+        shuffle=False,
+        verbose=0,
+        **options,
+    ).history
+    found = cases.found(distiller, history)
+    return {name: array.tolist() for name, array in found.items()}
+
+
 def run(name):
-    """Trains a case, from its part of each batch."""
-    case = CASES[name]
-    data = case.part(PROCESS, PROCESSES)
-    return fit(case.distiller(), *data, processes=PROCESSES)
+    """Trains a case, from this process's part of each batch."""
+    keras.utils.set_random_seed(3)  # for projectors
+    case = cases.CASES[name]
+    rows = np.arange(case.rows).reshape(-1, PROCESSES, cases.BATCH // PROCESSES)
+    rows = rows[:, PROCESS].reshape(-1)
+    data = {k: v if v is None else v[rows] for k, v in cases.data(case).items()}
+    return fit(cases.make(case), **data)
 
 
 def run_cached():
-    case = CASES["DTS reference"]
-    distiller = case.distiller()
+    distiller = cases.make(cases.CASES["reference"])
     with tempfile.TemporaryDirectory() as path:
         cache = keras_dts.cache_teacher(
-            distiller.teacher, case.data()[:2], path, verbose=False
+            distiller.teacher, pair(), path, verbose=False
         )
         return fit(distiller, cache)
 
 
+def pair():
+    """Returns the inputs and labels of a case."""
+    data = cases.data(cases.CASES["reference"])
+    return data["x"], data["y"]
+
+
 def alone():
     """Runs all cases on one device."""
-    return {name: run(name) for name in CASES} | {"cached": run_cached()}
+    return {name: run(name) for name in NAMES} | {"cached": run_cached()}
 
 
 def shared():
@@ -86,17 +113,17 @@ def shared():
 def some_shared():
     """Runs three cases on the devices of all processes."""
     data_parallel()
-    return {name: run(name) for name in ("DTS reference", "features", "chunks")}
+    return {name: run(name) for name in ("reference", "features", "chunks")}
 
 
-def divided(replicas, width=16):
+def divided(replicas):
     """Returns a distiller whose teacher is divided among the devices."""
     keras.utils.clear_session()
-    with model_parallel(DIVIDED, replicas).scope():
-        teacher = mlp(width, seed=1)
     keras.distribution.set_distribution(model_parallel({}, replicas))
-    case = CASES["DTS reference"]
-    return case.distiller(teacher=teacher)
+    return cases.make(
+        cases.CASES["reference"],
+        teacher_scope=model_parallel(DIVIDED, replicas).scope(),
+    )
 
 
 def shards(distiller):
@@ -114,8 +141,9 @@ def models_divided():
     for replicas in (1, 2):
         distiller = divided(replicas)
         before = shards(distiller)
+        x, y = pair()
         found[str(replicas)] = {
-            "run": fit(distiller, *CASES["DTS reference"].data()),
+            "run": fit(distiller, x, y=y),
             "before": before,
             "after": shards(distiller),
         }
@@ -124,18 +152,22 @@ def models_divided():
 
 def compiled_step():
     """Says what one compiled step with a wide teacher needs."""
-    width = 1024
-    distiller = divided(replicas=1, width=width)
-    x, y = blobs(16)
+    keras.utils.clear_session()
+    keras.distribution.set_distribution(model_parallel({}))
+    with model_parallel(DIVIDED).scope():
+        teacher = cases.classifier(WIDE, None)
+    distiller = keras_dts.Distiller(teacher, cases.classifier(6, None))
+    distiller.compile("sgd", crossentropy())
+    x, y = (a[: cases.BATCH] for a in pair())
     distiller.train_on_batch(x, y)
     state = tuple([v.value for v in group] for group in groups_of(distiller))
     step = jax.jit(distiller.train_step).lower(state, (x, y)).compile()
     shapes = re.findall(r"\[([\d,]+)\]", step.as_text())
     return {
-        "whole": [s for s in shapes if str(width) in s.split(",")],
-        "parts": [s for s in shapes if str(width // 4) in s.split(",")],
+        "whole": [s for s in shapes if str(WIDE) in s.split(",")],
+        "parts": [s for s in shapes if str(WIDE // 4) in s.split(",")],
         "arguments": step.memory_analysis().argument_size_in_bytes,
-        "teacher": 4 * distiller.teacher.count_params(),
+        "teacher": 4 * teacher.count_params(),
     }
 
 
@@ -178,7 +210,11 @@ def train_on(devices, *callbacks, begin=0, end=5, load=None):
         verbose=0,
     )
     models = (*distiller.policies, distiller.student)
-    return [flat(v) for model in models for v in model.weights]
+    return flat([v for model in models for v in model.weights])
+
+
+def flat(variables):
+    return [np.ravel(v.numpy()).tolist() for v in variables]
 
 
 def resumed():
@@ -194,7 +230,7 @@ def resumed():
 
 def saved():
     """Saves in all ways beside a teacher that no process has whole."""
-    data = CASES["DTS reference"].data()[:2]
+    data = pair()
     distiller = divided(replicas=1)
     save = keras.callbacks.ModelCheckpoint(
         f"{FOLDER}/last.weights.h5", save_weights_only=True
@@ -211,10 +247,10 @@ def saved():
         distiller.save(f"{FOLDER}/{PROCESS}.keras")
     except ValueError as error:
         refused = str(error)
-    end = [flat(w) for w in distiller.student.weights]
+    end = flat(distiller.student.weights)
     other = divided(replicas=1)
     other.load_weights(f"{FOLDER}/orbax")
-    loaded = [flat(w) for w in other.student.weights]
+    loaded = flat(other.student.weights)
     return {"refused": refused, "end": end, "loaded": loaded}
 
 
