@@ -10,8 +10,10 @@ from keras_dts.backend.data_parallel import (
 )
 from keras_dts.backend.devices import (
     batch_devices,
+    bytes_on_devices,
     checked_batches,
     indivisible,
+    is_divided,
     numpy_value,
     on_all_devices,
     process_index,
@@ -63,6 +65,7 @@ __all__ = [
     "assign_if",
     "assign_repeatedly",
     "batch_devices",
+    "bytes_on_devices",
     "can_stop",
     "careful",
     "checked_batches",
@@ -74,6 +77,7 @@ __all__ = [
     "fold_chunks",
     "gathered",
     "indivisible",
+    "is_divided",
     "joined_replicas",
     "log_ratio",
     "map_chunks",

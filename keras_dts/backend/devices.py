@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -119,6 +120,36 @@ def numpy_value(variable: Any) -> np.ndarray[Any, Any]:
     tools: Any = importlib.import_module("jax.experimental.multihost_utils")
     whole: np.ndarray[Any, Any] = tools.process_allgather(value, tiled=True)
     return whole
+
+
+def bytes_on_devices(variable: Any) -> dict[str, int]:
+    """Returns how many bytes of a variable lie on each device, by its name.
+
+    On JAX these are the devices of all processes.
+
+    Args:
+        variable: A Keras variable.
+    """
+    value = variable.value
+    if not _on_jax():
+        torch = hasattr(value, "element_size")
+        size = value.element_size() if torch else value.dtype.size
+        name = str(value.device).rpartition("device:")[2].lower()
+        return {name: math.prod(value.shape) * size}
+    part = math.prod(value.sharding.shard_shape(value.shape))
+    devices = sorted(value.sharding.device_set, key=lambda device: device.id)
+    return {
+        f"{d.platform}:{d.id}": part * value.dtype.itemsize for d in devices
+    }
+
+
+def is_divided(variable: Any) -> bool:
+    """Says whether no device of JAX's has a variable whole.
+
+    Args:
+        variable: A Keras variable.
+    """
+    return _on_jax() and not variable.value.is_fully_replicated
 
 
 def spanning(variables: Iterable[Any]) -> list[Any]:
