@@ -2,8 +2,8 @@
 
 from keras_dts.cache.adapter import CacheAdapter
 from keras_dts.cache.build import cache_teacher
-from keras_dts.cache.checks import teacher_name
 from keras_dts.cache.errors import CacheInUseError, DamagedCacheError
+from keras_dts.cache.fingerprint import fingerprint, teacher_name
 from keras_dts.cache.outputs import OutputCodec
 from keras_dts.cache.teacher_cache import TeacherCache
 
@@ -14,5 +14,6 @@ __all__ = [
     "OutputCodec",
     "TeacherCache",
     "cache_teacher",
+    "fingerprint",
     "teacher_name",
 ]

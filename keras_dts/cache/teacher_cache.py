@@ -14,11 +14,11 @@ from keras_dts.cache.checks import (
     check_metadata,
     check_teacher,
     checked_rows,
-    teacher_name,
 )
 from keras_dts.cache.dataset import CachedBatches
 from keras_dts.cache.examples import Examples
 from keras_dts.cache.fields import FieldKind
+from keras_dts.cache.fingerprint import teacher_name
 from keras_dts.cache.outputs import read_output
 from keras_dts.cache.predictor import TeacherPredictor
 from keras_dts.cache.shards import ShardedReader
