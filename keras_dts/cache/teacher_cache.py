@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_dts.cache.checks import (
     check_metadata,
+    check_not_replicated,
     check_teacher,
     checked_rows,
     teacher_name,
@@ -197,8 +198,10 @@ class TeacherCache:
 
         Raises:
             ValueError: If the teacher or the data are not those of the cache,
-                a file has changed, or an output differs.
+                a file has changed, or an output differs; or inside of the
+                scope of a TensorFlow strategy with several replicas.
         """
+        check_not_replicated("verify")
         self.check_teacher(teacher)
         if data is None:
             self._examples.check_again()
