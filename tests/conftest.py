@@ -51,6 +51,7 @@ ONE_BACKEND = {
     "tests/cache/test_fields.py": "torch",
     "tests/cache/test_hostile.py": "torch",
     "tests/cache/test_lock.py": "torch",
+    "tests/cache/test_parts.py": "torch",
     "tests/cache/test_storage.py": "torch",
     "tests/callbacks/test_exponents.py": "torch",
     "tests/callbacks/test_phase_arguments.py": "torch",

@@ -5,6 +5,11 @@ from keras_dts.backend.chunked_map import fold_chunks, map_chunks
 from keras_dts.backend.compiled import compiled
 from keras_dts.backend.gradients import value_and_grad
 from keras_dts.backend.loops import assign_repeatedly, repeat
+from keras_dts.backend.processes import (
+    batch_multiple,
+    dealing,
+    process_part,
+)
 from keras_dts.backend.softmax import (
     class_log_probs,
     exact_difference,
@@ -41,10 +46,12 @@ __all__ = [
     "answer",
     "assign_if",
     "assign_repeatedly",
+    "batch_multiple",
     "can_stop",
     "careful",
     "class_log_probs",
     "compiled",
+    "dealing",
     "exact_difference",
     "excess",
     "fast",
@@ -55,6 +62,7 @@ __all__ = [
     "needs_gradient",
     "no_gradient",
     "only_if",
+    "process_part",
     "repeat",
     "replica_count",
     "runs_eagerly",

@@ -1,10 +1,12 @@
 """Functions that every wing uses, and that use no other wing."""
 
+from keras_dts.utils.batches import BeginEpoch, EpochBatches
 from keras_dts.utils.checks import (
     check_choice,
     check_count,
     check_function,
     check_number,
+    check_part,
     check_temperature,
 )
 from keras_dts.utils.data_adapter import DataAdapter
@@ -36,8 +38,10 @@ from keras_dts.utils.untracked import Untracked
 from keras_dts.utils.versions import __version__, versions
 
 __all__ = [
+    "BeginEpoch",
     "DataAdapter",
     "EpochBar",
+    "EpochBatches",
     "EpochSchedule",
     "Schedule",
     "ScheduleClock",
@@ -49,6 +53,7 @@ __all__ = [
     "check_first",
     "check_function",
     "check_number",
+    "check_part",
     "check_temperature",
     "check_weight",
     "deserialize",
