@@ -58,6 +58,7 @@ ONE_BACKEND = {
     "tests/callbacks/test_report.py": "torch",
     "tests/callbacks/test_temp_balance.py": "torch",
     "tests/data": "torch",
+    "tests/distributed/test_processes.py": "torch",
     "tests/experiments": "torch",
     "tests/metrics/test_texts.py": "torch",
     "tests/plots": "torch",

@@ -16,8 +16,8 @@ import warnings
 import numpy as np
 import pytest
 from caches import cached, net
+from forks import outcome_of, start
 from helpers import blobs
-from processes import outcome_of, start
 from stores import METADATA, edit_header, write_store
 
 import keras_dts

@@ -1,0 +1,35 @@
+"""The processes that tests start print what they should, and all end."""
+
+import pytest
+from processes import run_together
+
+WAIT = "import time; time.sleep(600)"
+TWO = [{"RANK": "0"}, {"RANK": "1"}]
+
+
+def test_each_process_has_an_environment_of_its_own():
+    code = "import os; print(os.environ['RANK'], os.environ.get('HOME'))"
+    added = [{"RANK": "0", "HOME": "here"}, {"RANK": "1", "HOME": None}]
+    assert run_together(["-c", code], added) == ["0 here\n", "1 None\n"]
+
+
+def test_all_end_when_one_fails():
+    code = f"import os; os.environ['RANK'] == '0' and exit('no')\n{WAIT}"
+    with pytest.raises(AssertionError, match="ended with 1: no"):
+        run_together(["-c", code], TWO)
+
+
+def test_all_end_when_the_time_is_over():
+    code = f"import sys; print('begun', file=sys.stderr, flush=True); {WAIT}"
+    with pytest.raises(AssertionError, match="more than 2 seconds: begun"):
+        run_together(["-c", code], TWO, timeout=2)
+
+
+def test_what_a_process_started_ends_with_it():
+    code = (
+        "import subprocess, sys\n"
+        f"print(subprocess.Popen([sys.executable, '-c', {WAIT!r}]).pid)"
+    )
+    (pid,) = run_together(["-c", code], [{}])
+    alive = "import os, sys; print(os.path.exists(f'/proc/{sys.argv[1]}/fd/0'))"
+    assert run_together(["-c", alive, pid.strip()], [{}]) == ["False\n"]
