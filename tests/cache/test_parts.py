@@ -55,7 +55,8 @@ def test_parts_make_up_the_batches_of_one_permutation(teacher, cache, count):
 
 def test_sizes_of_parts_differ_by_one_at_most(cache):
     parts = map(labels, parts_of(cache, 4, 14))  # 5 batches, and one of 11
-    sizes = [[len(part) for part in batch] for batch in zip(*parts, strict=True)]
+    batches = zip(*parts, strict=True)
+    sizes = [[len(part) for part in batch] for batch in batches]
     assert sizes == [[3, 4, 3, 4]] * 5 + [[2, 3, 3, 3]]
 
 
