@@ -3,12 +3,25 @@
 from keras_dts.backend import fast
 from keras_dts.backend.chunked_map import fold_chunks, map_chunks
 from keras_dts.backend.compiled import compiled
+from keras_dts.backend.data_parallel import (
+    DataParallel,
+    one_step,
+    summed_over_processes,
+)
 from keras_dts.backend.gradients import value_and_grad
 from keras_dts.backend.loops import assign_repeatedly, repeat
 from keras_dts.backend.processes import (
     batch_multiple,
     dealing,
     process_part,
+)
+from keras_dts.backend.replicas import (
+    gathered,
+    joined_replicas,
+    process_count,
+    replica_count,
+    together,
+    total,
 )
 from keras_dts.backend.softmax import (
     class_log_probs,
@@ -21,11 +34,9 @@ from keras_dts.backend.steps import (
     answer,
     assign_if,
     careful,
-    in_any_replica,
     needs_gradient,
     no_gradient,
     only_if,
-    replica_count,
     runs_eagerly,
     seeded,
     some,
@@ -41,6 +52,7 @@ from keras_dts.backend.undo import (
 
 __all__ = [
     "Copies",
+    "DataParallel",
     "StoppedStepError",
     "all_finite",
     "answer",
@@ -56,18 +68,24 @@ __all__ = [
     "excess",
     "fast",
     "fold_chunks",
-    "in_any_replica",
+    "gathered",
+    "joined_replicas",
     "log_ratio",
     "map_chunks",
     "needs_gradient",
     "no_gradient",
+    "one_step",
     "only_if",
+    "process_count",
     "process_part",
     "repeat",
     "replica_count",
     "runs_eagerly",
     "seeded",
     "some",
+    "summed_over_processes",
+    "together",
+    "total",
     "value_and_grad",
     "with_optional_update",
     "without_gradient",

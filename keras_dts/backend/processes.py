@@ -11,6 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_dts.backend.replicas import process_count
+
 
 def process_part() -> tuple[int, int]:
     """Returns which part of each batch this process trains on.
@@ -21,13 +23,12 @@ def process_part() -> tuple[int, int]:
     Returns:
         `(index, count)`; `(0, 1)` is all of it.
     """
-    backend = keras.config.backend()
-    if backend == "torch":
-        ranks = _torch_ranks()
-        return (ranks.get_rank(), ranks.get_world_size()) if ranks else (0, 1)
-    if backend == "jax" and keras.distribution.distribution() is not None:
+    if (count := process_count()) > 1:
+        return _torch_distributed().get_rank(), count
+    replicas = batch_multiple()
+    if replicas > 1:
         jax: Any = importlib.import_module("jax")
-        processes, replicas = jax.process_count(), batch_multiple()
+        processes = jax.process_count()
         count = min(processes, replicas)
         return jax.process_index() // (processes // count), count
     return 0, 1
@@ -102,12 +103,12 @@ def dealing(
 
 def _gathered(numbers: Sequence[int]) -> list[Sequence[int]]:
     """Returns whole numbers below 2**63 of every process, in their order."""
-    backend = keras.config.backend()
-    if backend == "torch" and (ranks := _torch_ranks()):
-        found: list[Any] = [None] * ranks.get_world_size()
-        ranks.all_gather_object(found, list(numbers))
+    if (count := process_count()) > 1:
+        found: list[Any] = [None] * count
+        _torch_distributed().all_gather_object(found, list(numbers))
         return found
-    if backend == "jax" and importlib.import_module("jax").process_count() > 1:
+    on_jax = keras.config.backend() == "jax"
+    if on_jax and importlib.import_module("jax").process_count() > 1:
         utils: Any = importlib.import_module("jax.experimental.multihost_utils")
         # JAX has 32 bits.
         halves = np.array([divmod(n, 2**32) for n in numbers], "uint32")
@@ -116,8 +117,5 @@ def _gathered(numbers: Sequence[int]) -> list[Sequence[int]]:
     return [numbers]
 
 
-def _torch_ranks() -> Any:
-    """Returns `torch.distributed`, or `None` without a group of processes."""
-    ranks: Any = importlib.import_module("torch.distributed")
-    there = ranks.is_available() and ranks.is_initialized()
-    return ranks if there else None
+def _torch_distributed() -> Any:
+    return importlib.import_module("torch.distributed")

@@ -23,29 +23,6 @@ def runs_eagerly() -> bool:
     return eager
 
 
-def replica_count() -> int:
-    """Returns how many replicas of a model TensorFlow trains at the same time.
-
-    Keras divides losses by that number, since the replicas' gradients are
-    summed. It is 1 on the other backends.
-    """
-    if keras.config.backend() != "tensorflow":
-        return 1
-    tf: Any = importlib.import_module("tensorflow")
-    count: int = tf.distribute.get_strategy().num_replicas_in_sync
-    return count
-
-
-def in_any_replica(flags: Tensor) -> Tensor:
-    """Says of flags, bool, which are up in one of TensorFlow's replicas."""
-    if replica_count() == 1:
-        return flags
-    tf: Any = importlib.import_module("tensorflow")
-    context = tf.distribute.get_replica_context()
-    count = context.all_reduce("SUM", ops.cast(flags, "int32"))
-    return ops.greater(count, 0)
-
-
 def no_gradient() -> AbstractContextManager[Any]:
     """Returns a context in which PyTorch records nothing for a gradient.
 

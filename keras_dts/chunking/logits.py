@@ -17,7 +17,9 @@ from keras_dts.logits import (
     LogitPair,
     WeightedMean,
     broadcast_weights,
-    weighted_mean,
+    means_of_sums,
+    sum_and_count,
+    weighted_means,
 )
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype, to_loss_dtype, unreduced
@@ -133,7 +135,8 @@ class ChunkedBatch(BatchLogits):
     def means(self, *functions: EntryFunction) -> list[Tensor]:
         """Computes means over the tokens that count, without a gradient."""
         *values, weights = self._frozen_columns(*functions, _weights)
-        return [_mean(column, weights) for column in values]
+        counted = _counted(weights)
+        return weighted_means([(column, counted) for column in values])
 
     def gap(self, needed: Tensor | bool = True) -> Tensor:
         """Computes the mean gap, by a pass of its own unless it is known."""
@@ -144,11 +147,19 @@ class ChunkedBatch(BatchLogits):
             return nothing
 
         def measure() -> Tensor:
-            return self.means(LogitPair.gap_values)[0]
+            values, weights = self._frozen_columns(
+                LogitPair.gap_values, _weights
+            )
+            return ops.stack([*sum_and_count(values, _counted(weights))])
 
+        # Replicas wait for each other behind the branch, and not inside.
         if isinstance(needed, bool):
-            return measure() if needed else nothing
-        return ops.cond(needed, measure, lambda: nothing)
+            if not needed:
+                return nothing
+            sums = measure()
+        else:
+            sums = ops.cond(needed, measure, lambda: ops.stack([nothing] * 2))
+        return means_of_sums([(sums[0], sums[1])])[0]
 
     def weighted_means(
         self, losses: list[WeightedMean], temperature: WeightedMean | None
@@ -175,9 +186,15 @@ class ChunkedBatch(BatchLogits):
         faults, columns = rest[: len(FAULTS)], rest[len(FAULTS) :]
         flags = (ops.any(ops.greater(column, 0)) for column in faults)
         self._faults = dict(zip(FAULTS, flags, strict=True))
-        self._gap = _mean(gaps, weights)
-        values = [weighted_mean(column, weights) for column in columns]
-        return values, temperature and _mean(warmth, weights)
+        counted = _counted(weights)
+        self._gap, warmth, *values = weighted_means(
+            [
+                (gaps, counted),
+                (warmth, counted),
+                *[(column, weights) for column in columns],
+            ]
+        )
+        return values, None if temperature is None else warmth
 
     def find_faults(self, suspect: Tensor) -> Faults:
         """Says what is wrong with the step."""
@@ -253,7 +270,6 @@ def _weights(pair: LogitPair) -> Tensor:
     return pair.weights
 
 
-def _mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Computes the plain mean of values over the entries that weigh."""
-    counted = ops.cast(ops.not_equal(weights, 0), values.dtype)
-    return weighted_mean(values, counted)
+def _counted(weights: Tensor) -> Tensor:
+    """Returns 1 where an entry weighs something, else 0."""
+    return ops.cast(ops.not_equal(weights, 0), weights.dtype)

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from keras_dts.backend import summed_over_processes
 from keras_dts.distiller.logs import DistillationMetrics, results_of
 from keras_dts.distiller.model_pair import ModelPair
 from keras_dts.distiller.objective import Objective
@@ -156,8 +157,13 @@ class TeacherStudentModel(keras.Model, abc.ABC):
         return super().compute_metrics(x, labels, outputs, sample_weight)
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """Returns the logs of the metrics that have seen something."""
-        return results_of(self.metrics)
+        """Returns the logs of the metrics that have seen something.
+
+        Where PyTorch trains in several processes, all of them must call it, as
+        `fit` and `evaluate` do at their ends.
+        """
+        with summed_over_processes(self.metrics_variables):
+            return results_of(self.metrics)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, serialized."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_dts.backend import no_gradient
+from keras_dts.backend import no_gradient, process_count, replica_count
 from keras_dts.distiller.model_pair import ModelPair
 from keras_dts.distiller.online_teacher import OnlineTeacher
 from keras_dts.distiller.state import pairs_in, values_in
@@ -55,6 +55,13 @@ class BeforeStep:
         """
         if not self._parts:
             return args
+        if max(replica_count(), process_count()) > 1:
+            names = [type(part).__name__ for part in self._parts]
+            raise ValueError(
+                "`temperature` and `teacher` must not learn by themselves "
+                "where replicas share a step: each would learn from its own "
+                f"part of the batch. Received: {', '.join(names)}"
+            )
         *state, data = args
         if state:
             return self._in_state(state[0], data), data

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_dts.backend import one_step
 from keras_dts.chunking import plan_chunks
 from keras_dts.distiller.arguments import (
     check_models,
@@ -250,11 +251,13 @@ class Distiller(TeacherStudentModel):
         keras.Model.predict_on_batch, FitData.for_prediction_batch
     )
 
+    @one_step()
     def train_step(self, *args: Any) -> Any:
         """Gets the teacher's outputs, then defers to Keras's own step."""
         args = self._steps.with_teacher(*args, plan=self._plan, training=True)
-        return self._undoable(super().train_step, *args)
+        return self._undoable(self._steps.checked(super().train_step), *args)
 
+    @one_step()
     def test_step(self, *args: Any) -> Any:
         """Evaluates the student; the teacher runs for metrics that need it."""
         has_loss = self._steps.has_loss(args[-1])
@@ -274,11 +277,7 @@ class Distiller(TeacherStudentModel):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Tensor:
-        """Returns the loss of a batch; see `keras.Model.compute_loss`.
-
-        In a training step `y` brings the teacher's outputs, and the loss has
-        the teacher's part.
-        """
+        """Returns the loss; in training, `y` brings the teacher's outputs."""
         step, metrics = (x, y, y_pred, sample_weight), self._comparisons
         if training and isinstance(y, TaughtLabels):
             return self._steps.training_loss(*step, self._plan, metrics)

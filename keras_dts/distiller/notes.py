@@ -12,8 +12,10 @@ from keras import ops
 from keras_dts.backend import (
     StoppedStepError,
     all_finite,
-    in_any_replica,
+    answer,
+    joined_replicas,
     some,
+    total,
 )
 from keras_dts.logits import FAULTS, Faults
 from keras_dts.types import Tensor
@@ -52,7 +54,7 @@ class FaultNotes(keras.layers.Layer):
             dtype=loss_dtype(),
             initializer="zeros",
             trainable=False,
-            aggregation="mean",
+            aggregation="only_first_replica",
         )
         self.built = True
 
@@ -66,17 +68,21 @@ class FaultNotes(keras.layers.Layer):
             StoppedStepError: Where Python knows that something is wrong
                 without waiting for it.
         """
+        alone = joined_replicas() == 1
         known = some(faults.values())
-        if known is False:
+        if known is False and alone:
             return
-        flags = in_any_replica(
-            ops.stack(
-                [
-                    ops.convert_to_tensor(faults.get(cause, False), "bool")
-                    for cause in CAUSES
-                ]
-            )
+        flags = ops.stack(
+            [
+                ops.convert_to_tensor(faults.get(cause, False), "bool")
+                for cause in CAUSES
+            ]
         )
+        if not alone:  # a step that is broken in one replica stops in all
+            flags = ops.greater(total(ops.cast(flags, "int32")), 0)
+            known = answer(ops.any(flags))
+            if known is False:
+                return
         raised = ops.cast(flags, "int32")
         first = ops.logical_and(flags, ops.equal(ops.cumsum(raised), 1))
         first = ops.cast(first, self.counts.dtype)

@@ -198,7 +198,7 @@ class Objective(keras.layers.Layer):
         taught = self._student_loss.with_penalties(distillation_loss)
         total = weight * student_loss + (1 - weight) * taught
         logged = {
-            "student_loss": self._student_loss.unshare(student_loss),
+            "student_loss": student_loss,
             "distillation_loss": distillation_loss,
         }
         if self.terms.reads_logits and logits.has_labels:
@@ -211,6 +211,7 @@ class Objective(keras.layers.Layer):
         if self.terms.reads_logits:
             faults |= logits.find_faults(faults["loss"])
         self.notes.note(faults)
+        total = self._student_loss.for_keras(total)
         return StepLosses(total, logged, logits)
 
     def _logits(

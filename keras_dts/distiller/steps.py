@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_dts.backend import DataParallel, together
 from keras_dts.chunking import ChunkedBatch, ChunkPlan, LogitChunk
 from keras_dts.distiller.given_labels import check_indices, known_labels
 from keras_dts.distiller.logs import DistillationMetrics, StepLogs
@@ -57,6 +59,13 @@ class Steps:
         self._logs = logs
         self._distiller = distiller
         self._source = TeacherSource(models, distiller)
+        self._parallel = DataParallel(
+            lambda: [
+                distiller.student,
+                *distiller.policies,
+                *distiller.projectors,
+            ]
+        )
 
     def with_teacher(
         self, *args: Any, plan: ChunkPlan | None, training: bool
@@ -91,6 +100,20 @@ class Steps:
             x = FeatureBatch(x)
         return (*state, (x, y, sample_weight))
 
+    def checked(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns Keras's training step, which misses no gradient.
+
+        It raises a `ValueError` for a weight without one where processes share
+        the step: they would wait for it.
+        """
+
+        def run(*args: Any) -> Any:
+            logs = step(*args)
+            self._parallel.check_gradients(self._distiller.trainable_variables)
+            return logs
+
+        return run
+
     def has_loss(self, data: Any) -> bool:
         """Returns whether a batch has labels, and `compile` a loss on them."""
         _, y, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -108,6 +131,11 @@ class Steps:
             The student's outputs; or `ModelOutputs`, with features or hidden
             states, where `with_teacher` asked for them.
         """
+        if not training:
+            return self._outputs(x, training, plan)
+        return self._parallel(lambda: self._outputs(x, training, plan))
+
+    def _outputs(self, x: Any, training: bool | None, plan: ChunkPlan) -> Any:
         if isinstance(x, FeatureBatch):
             return self._models.student(x.inputs, training)
         if isinstance(x, ChunkableBatch):
@@ -138,20 +166,18 @@ class Steps:
         if not isinstance(student, ModelOutputs):
             student = ModelOutputs(student, {})
         targets = self._targets(y.y, sample_weight)
-        losses = self._objective.compute(
-            TermInputs(
-                y.inputs,
-                y.teacher,
-                student,
-                sample_weight,
-                targets.names,
-                {**y.logged},
-            ),
-            targets,
-            plan,
-            dict(y.faults),
-            y.written,
+        inputs = TermInputs(
+            y.inputs,
+            y.teacher,
+            student,
+            sample_weight,
+            targets.names,
+            {**y.logged},
         )
+        with together():
+            losses = self._objective.compute(
+                inputs, targets, plan, dict(y.faults), y.written
+            )
         logits: Any = losses.logits
         if isinstance(logits, ChunkedBatch):
             self._update_in_chunks(logits, sample_weight, metrics)
@@ -185,9 +211,8 @@ class Steps:
             logits, _ = self._objective.whole(y.teacher, outputs, targets)
             metrics.update(logits)
         loss = self._student_loss(labels, outputs, sample_weight)
-        logged = {"student_loss": self._student_loss.unshare(loss)}
-        self._logs.update_state(logged, _examples(x))
-        return loss
+        self._logs.update_state({"student_loss": loss}, _examples(x))
+        return self._student_loss.for_keras(loss)
 
     def temperatures(self, given: dict[str, Any]) -> list[Temperatures | None]:
         """Returns the shared temperatures of a batch, for inference.

@@ -7,9 +7,16 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.backend import replica_count
+from keras_dts.backend import joined_replicas, replica_count
 from keras_dts.chunking import ChunkedBatch, ReducedLabelLoss
-from keras_dts.logits import TokenMask, broadcast_weights, reads_classes
+from keras_dts.logits import (
+    EntryWeights,
+    TokenMask,
+    broadcast_weights,
+    means_of_sums,
+    reads_classes,
+    replica_mean,
+)
 from keras_dts.types import HiddenStates, Tensor
 from keras_dts.utils import (
     flatten,
@@ -19,6 +26,9 @@ from keras_dts.utils import (
     spread,
     static_shape,
 )
+
+# Keras's name of the reduction that losses have where nothing is said.
+_MEAN = "sum_over_batch_size"
 
 
 class StudentLoss:
@@ -33,9 +43,13 @@ class StudentLoss:
     def __init__(self, model: keras.Model) -> None:
         self._model = model
         self._token_mask = TokenMask(name="token_mask")
+        self._entry_weights = EntryWeights(name="label_weights")
 
     def __call__(self, y: Any, outputs: Any, sample_weight: Any) -> Tensor:
         """Computes the loss of a batch, a scalar.
+
+        In a training step that replicas share, it is that of their whole
+        batch, and its gradient that of this replica's part.
 
         Args:
             y: The labels, or `None`.
@@ -49,7 +63,13 @@ class StudentLoss:
         loss: Tensor = keras.Model.compute_loss(
             self._model, None, y, outputs, sample_weight
         )
-        return loss
+        replicas = replica_count()
+        if joined_replicas() == 1:
+            return loss if replicas == 1 else loss * replicas
+        label_loss = loss - self._penalties() / replicas
+        reduction, count = self._divisor(outputs, sample_weight)
+        label_loss = _unscaled(label_loss, reduction)
+        return self._shared(label_loss, reduction, count)
 
     def of_chunks(
         self, batch: ChunkedBatch, student: HiddenStates, sample_weight: Any
@@ -76,30 +96,94 @@ class StudentLoss:
         reduction = getattr(loss, "reduction", "sum_over_batch_size")
         reduced = ReducedLabelLoss(reduction=reduction, dtype=loss_dtype())
         (weights,) = per_output(sample_weight, student)
-        value = reduced(batch.label_values, masked, weights)
-        return value + self.with_penalties(None)
+        value = _unscaled(
+            reduced(batch.label_values, masked, weights), reduction
+        )
+        if joined_replicas() == 1:
+            return self.with_penalties(value)
+        _, count = self._divisor(masked, sample_weight)
+        return self._shared(value, reduction, count)
 
     def with_penalties(self, loss: Tensor | None) -> Tensor:
         """Adds the student's regularizers and `add_loss` to a loss.
 
         Args:
-            loss: A scalar that counts whole on each replica, or `None`.
-
-        Returns:
-            A scalar, divided by the number of replicas, as Keras divides its
-            own loss, since the gradients of the replicas are summed.
+            loss: A scalar, or `None`.
         """
-        parts = [ops.sum(ops.cast(p, loss_dtype())) for p in self._model.losses]
-        parts += [] if loss is None else [loss]
-        total = sum(parts[1:], parts[0]) if parts else ops.zeros(())
-        replicas = replica_count()
-        return total if replicas == 1 else total / replicas
+        penalties = self._penalties()
+        if self._model.losses:
+            penalties = replica_mean(penalties)
+        return penalties if loss is None else penalties + loss
 
     @staticmethod
-    def unshare(loss: Tensor) -> Tensor:
-        """Undoes the division by the number of replicas, for the logs."""
+    def for_keras(loss: Tensor) -> Tensor:
+        """Returns what a step minimises, of which replicas sum the gradients.
+
+        Args:
+            loss: The loss of the whole batch, or of a replica's own.
+        """
         replicas = replica_count()
-        return loss if replicas == 1 else loss * replicas
+        return loss if replicas == 1 else loss / replicas
+
+    def _penalties(self) -> Tensor:
+        parts = [ops.sum(ops.cast(p, loss_dtype())) for p in self._model.losses]
+        return sum(parts[1:], parts[0]) if parts else ops.zeros(())
+
+    def _divisor(self, outputs: Any, sample_weight: Any) -> tuple[str, Tensor]:
+        """Returns the loss's reduction, and what it divides by on this replica.
+
+        Raises:
+            ValueError: If there is no one such number: for several outputs of
+                which some have masks, or whose reductions differ.
+        """
+        losses = per_output(self._model.loss, outputs, self._names)
+        flat = flatten(outputs)
+        given = per_output(sample_weight, outputs, self._names)
+        found = [
+            (getattr(keras.losses.get(loss), "reduction", _MEAN), output, w)
+            for loss, output, w in zip(losses, flat, given, strict=True)
+            if loss is not None
+        ]
+        reduction, output, weights = found[0]
+        mask = self._masks(output)
+        if len(found) > 1 and (
+            any(self._masks(o) is not None for _, o, _ in found)
+            or {r for r, _, _ in found} - {_MEAN, "mean"}
+        ):
+            raise ValueError(
+                "`loss` on several outputs must be a mean over whole examples "
+                "where replicas share a step. Received: outputs with masks, or "
+                "another `reduction`"
+            )
+        counted = ops.ones(ops.shape(output)[:1], dtype=loss_dtype())
+        if mask is not None:
+            counted = ops.cast(mask, loss_dtype())
+        if reduction == "mean_with_sample_weight" and weights is not None:
+            counted = broadcast_weights(weights, counted) * counted
+        return reduction, ops.sum(counted)
+
+    def _masks(self, output: Tensor) -> Tensor | None:
+        """Returns which tokens of an output count, or `None` if all do."""
+        if len(output.shape) < 3:
+            return None
+        return self._entry_weights(output)
+
+    def _shared(
+        self, label_loss: Tensor, reduction: str, count: Tensor
+    ) -> Tensor:
+        """Returns the loss of all replicas, penalties included.
+
+        Args:
+            label_loss: This replica's, without penalties.
+            reduction: How Keras has reduced it.
+            count: What it was divided by.
+        """
+        if reduction == "sum":
+            whole = replica_mean(joined_replicas() * label_loss)
+        else:
+            summed = ops.where(count > 0, label_loss * count, 0.0)
+            (whole,) = means_of_sums([(summed, count)])
+        return self.with_penalties(whole)
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -148,6 +232,12 @@ class StudentLoss:
             )
         ]
         return keras.tree.pack_sequence_as(outputs, flat)
+
+
+def _unscaled(loss: Tensor, reduction: str | None) -> Tensor:
+    """Undoes that Keras divides each mean by the number of replicas."""
+    replicas = replica_count()
+    return loss if replicas == 1 or reduction == "sum" else loss * replicas
 
 
 def _fits(weights: Tensor, output: Tensor) -> bool:

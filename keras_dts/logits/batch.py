@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from keras import ops
 
 from keras_dts.logits.faults import Faults, teacher_faults
 from keras_dts.logits.pair import LogitPair
+from keras_dts.logits.weights import Column, weighted_means
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype
 
@@ -162,52 +163,67 @@ class WholeBatch(BatchLogits):
 
     def means(self, *functions: EntryFunction) -> list[Tensor]:
         """Computes means over the entries that count, without a gradient."""
-        return [ops.stop_gradient(self._mean(f)) for f in functions]
+        means = _means([self._columns(f) for f in functions])
+        return [ops.stop_gradient(_mean(found)) for found in means]
 
     def gap(self, needed: Tensor | bool = True) -> Tensor:
         """Computes the mean gap, once."""
         del needed
         if self._gap is None:
-            gaps = [pair.gap() for pair in self.pairs if pair.has_gap]
+            gaps = [pair.gap_column() for pair in self.pairs if pair.has_gap]
             nothing = ops.zeros((), dtype=loss_dtype())
-            self._gap = _mean(gaps) if gaps else nothing
+            self._gap = _mean(_means([gaps])[0]) if gaps else nothing
         return self._gap
 
     def weighted_means(
         self, losses: list[WeightedMean], temperature: WeightedMean | None
     ) -> tuple[list[Tensor], Tensor | None]:
         """Computes the losses of the step."""
-        values = [
-            _sum(
-                pair.weighted_mean(loss.function(pair))
+        columns: list[list[Column | Tensor]] = [
+            [
+                (loss.function(pair), pair.weights)
                 for pair in self.pairs
                 if pair.output in loss.outputs
-            )
+            ]
             for loss in losses
         ]
-        if temperature is None:
-            return values, None
-        part = self.select(temperature.outputs)
-        return values, part._mean(temperature.function)
+        if temperature is not None:
+            part = self.select(temperature.outputs)
+            columns.append(part._columns(temperature.function))
+        means = _means(columns)
+        values = [_sum(found) for found in means[: len(losses)]]
+        return values, None if temperature is None else _mean(means[-1])
 
     def find_faults(self, suspect: Tensor) -> Faults:
         """Says what is wrong with the step."""
         teacher = (pair.teacher for pair in self.pairs)
         return {**self._faults, **teacher_faults(teacher, suspect)}
 
-    def _mean(self, function: EntryFunction) -> Tensor:
+    def _columns(self, function: EntryFunction) -> list[Column | Tensor]:
+        """Returns, for each output, what is to be averaged, or a scalar."""
         found = ((pair, function(pair)) for pair in self.pairs)
-        means = [
-            pair.mean(values) if len(values.shape) > 0 else values
+        return [
+            pair.counted_column(values) if len(values.shape) > 0 else values
             for pair, values in found
         ]
-        return _mean(means)
+
+
+def _means(
+    groups: Sequence[Sequence[Column | Tensor]],
+) -> list[list[Tensor]]:
+    """Returns the mean of each column; scalars are as they are."""
+    columns = [c for group in groups for c in group if isinstance(c, tuple)]
+    means = iter(weighted_means(columns))
+    return [
+        [next(means) if isinstance(c, tuple) else c for c in group]
+        for group in groups
+    ]
 
 
 def _mean(values: list[Tensor]) -> Tensor:
-    return values[0] if len(values) == 1 else sum(values) / len(values)
+    return values[0] if len(values) == 1 else _sum(values) / len(values)
 
 
-def _sum(values: Iterable[Tensor]) -> Tensor:
+def _sum(values: list[Tensor]) -> Tensor:
     first, *others = values
     return sum(others, first)

@@ -9,7 +9,7 @@ from keras import ops
 from keras_dts.logits.convert import to_logits
 from keras_dts.logits.labels import to_labels
 from keras_dts.logits.ops import cross_entropy
-from keras_dts.logits.weights import weighted_mean
+from keras_dts.logits.weights import Column, weighted_mean
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype
 
@@ -83,15 +83,23 @@ class LogitPair:
             return ops.ones(ops.shape(self.student)[:-1], dtype="bool")
         return ops.not_equal(self.weights, 0)
 
+    def counted_column(self, values: Tensor) -> Column:
+        """Returns values with a weight of 1 where an entry counts, else 0.
+
+        Args:
+            values: One for each example or token, shape `(batch, ...)`.
+        """
+        if self.weights is None:
+            return values, None
+        return values, ops.cast(self.counted, values.dtype)
+
     def mean(self, values: Tensor) -> Tensor:
         """Computes the plain mean of values over the entries that count.
 
         Args:
             values: One for each example or token, shape `(batch, ...)`.
         """
-        if self.weights is None:
-            return weighted_mean(values, None)
-        return weighted_mean(values, ops.cast(self.counted, values.dtype))
+        return weighted_mean(*self.counted_column(values))
 
     def weighted_mean(self, values: Tensor) -> Tensor:
         """Computes the weighted mean of values over the entries that count.
@@ -146,17 +154,24 @@ class LogitPair:
         """Whether there are labels, and classes that both models have."""
         return self.labels is not None and self.same_classes
 
+    def gap_column(self) -> Column:
+        """Returns `gap_values`, with a weight of 1 for entries with a label.
+
+        Those that do not count, or have no label, weigh 0.
+        """
+        values = self.gap_values()
+        if self.labelled is None:
+            return self.counted_column(values)
+        counted = ops.logical_and(self.labelled, self.counted)
+        return values, ops.cast(counted, values.dtype)
+
     def gap(self) -> Tensor:
         """Computes the mean of `gap_values` over the entries with a label.
 
         Returns:
             A scalar; 0 where no entry that counts has one.
         """
-        values = self.gap_values()
-        if self.labelled is None:
-            return self.mean(values)
-        counted = ops.logical_and(self.labelled, self.counted)
-        return weighted_mean(values, ops.cast(counted, values.dtype))
+        return weighted_mean(*self.gap_column())
 
     def gap_values(self) -> Tensor:
         """Computes how far the student is behind at each entry.

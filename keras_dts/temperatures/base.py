@@ -275,5 +275,5 @@ def _add_state(
         shape=shape,
         initializer=lambda _, dtype: ops.convert_to_tensor(value, dtype),
         trainable=False,
-        aggregation="mean",
+        aggregation="only_first_replica",
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_dts.backend import gathered
 from keras_dts.logits import BatchLogits, LogitPair
 from keras_dts.temperatures.base import (
     FLOOR,
@@ -19,6 +21,9 @@ from keras_dts.temperatures.focus import TokenFocus
 from keras_dts.temperatures.wrapper import TemperatureWrapper
 from keras_dts.types import Tensor
 from keras_dts.utils import Schedule, check_number
+
+# Stands for the distance of a token that does not count; others are at most 1.
+_UNCOUNTED = 2.0
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -105,11 +110,17 @@ class TokenDifficultyTemperature(TemperatureWrapper):
             difficulty: The batch's, shape `(batch, ...)`.
             counted: Which entries count, of the same shape.
         """
-        counted = ops.cast(counted, "bool")
-        chosen, share = counted, 1.0
+        shape, counted = ops.shape(difficulty), ops.cast(counted, "bool")
+        # With the tokens of other replicas.
+        marked = ops.where(counted, difficulty, _UNCOUNTED)
+        everywhere, first = gathered(ops.reshape(marked, (-1,)))
+        among, share = ops.less(everywhere, _UNCOUNTED), 1.0
+        chosen = counted
         if self.focus is not None:
-            chosen, share = self.focus.choose(difficulty, counted)
-        square = _lower_median(difficulty, chosen) ** 2
+            among, share = self.focus.choose(everywhere, among)
+            chosen = among[first : first + math.prod(shape)]
+            chosen = ops.reshape(chosen, shape)
+        square = _lower_median(everywhere, among) ** 2
 
         def temperatures(pair: LogitPair, base: Tensor) -> Temperatures:
             hardness = _hardness(_difficulty(pair) ** 2, square)
@@ -178,7 +189,6 @@ def hellinger(teacher: Tensor, student: Tensor) -> Tensor:
 
 def _lower_median(values: Tensor, chosen: Tensor) -> Tensor:
     """Returns the lower median of the chosen values; 2 where none is."""
-    # Distances are at most 1, so that what is not chosen comes last.
-    ordered = ops.sort(ops.reshape(ops.where(chosen, values, 2.0), (-1,)))
+    ordered = ops.sort(ops.where(chosen, values, _UNCOUNTED))  # these come last
     count = ops.sum(ops.cast(chosen, "int32"))
     return ops.take(ordered, ops.maximum(count - 1, 0) // 2)

@@ -86,7 +86,7 @@ class TokenFocus(keras.layers.Layer):
         """Chooses the hardest tokens.
 
         Args:
-            difficulty: One value per token, at least 0, shape `(batch, ...)`.
+            difficulty: One value per token, at least 0, shape `(tokens,)`.
             counted: Which tokens count, of the same shape.
 
         Returns:
@@ -96,10 +96,8 @@ class TokenFocus(keras.layers.Layer):
         count = ops.sum(ops.cast(counted, "int32"))
         chosen = ops.floor(self.ratio * ops.cast(count, self.compute_dtype))
         chosen = ops.maximum(ops.cast(chosen, "int32"), 1)
-        hardest = ops.argsort(
-            ops.reshape(ops.where(counted, -difficulty, 1.0), (-1,))
-        )
-        rank = ops.reshape(ops.argsort(hardest), ops.shape(difficulty))
+        hardest = ops.argsort(ops.where(counted, -difficulty, 1.0))
+        rank = ops.argsort(hardest)
         share = ops.cast(chosen, self.compute_dtype) / ops.cast(
             ops.maximum(count, 1), self.compute_dtype
         )

@@ -11,7 +11,6 @@ from keras import ops
 from keras_dts.backend import (
     assign_if,
     only_if,
-    replica_count,
     runs_eagerly,
 )
 from keras_dts.logits import BatchLogits, LogitPair
@@ -104,7 +103,7 @@ class ReinforcedTemperature(Temperature):
 
     Raises:
         ValueError: If a value is out of its range; from a training step, if
-            there are no labels for `reward="accuracy"`, or several replicas.
+            there are no labels for `reward="accuracy"`.
 
     Example:
     >>> import numpy as np
@@ -196,12 +195,6 @@ class ReinforcedTemperature(Temperature):
     def before_step(self, context: StepContext) -> None:
         """Lets the agent learn from the last batch whose reward is known."""
         del context
-        if replica_count() > 1:
-            raise ValueError(
-                "`ReinforcedTemperature` learns from the reward of a batch, "
-                "and each replica has one of its own. Received: "
-                f"{replica_count()} replicas"
-            )
         if self._rests:
             return
         assign_if(

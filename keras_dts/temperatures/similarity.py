@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dts.backend import gathered
 from keras_dts.logits import BatchLogits, LogitPair, weighted_mean
 from keras_dts.temperatures.base import (
     Temperature,
@@ -101,6 +102,8 @@ class CosineSimilarityTemperature(Temperature):
         # Cosines of probabilities are between 0 and 1.
         highest = ops.max(ops.where(counted, similarity, -1.0))
         lowest = ops.min(ops.where(counted, similarity, 2.0))
+        extremes, _ = gathered(ops.stack([highest, -lowest]))
+        highest, lowest = ops.max(extremes[::2]), -ops.max(extremes[1::2])
         width = highest - lowest
         usable = ops.greater(width, 0.0)
 

@@ -329,9 +329,10 @@ def test_focus_chooses_the_hardest_and_at_least_one():
     for ratio, count in ((1.0, 5), (0.7, 3), (0.4, 2), (0.01, 1)):
         focus.ratio.assign(ratio)
         chosen, share = focus.choose(
-            ops.convert_to_tensor(difficulty), ops.convert_to_tensor(counted)
+            ops.convert_to_tensor(difficulty.ravel()),
+            ops.convert_to_tensor(counted.ravel()),
         )
-        chosen = ops.convert_to_numpy(chosen)
+        chosen = ops.convert_to_numpy(chosen).reshape(2, 3)
         assert chosen.sum() == count  # ties do not make it more
         assert not chosen[1, 2]
         assert chosen[0, 2]

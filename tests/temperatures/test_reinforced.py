@@ -16,8 +16,9 @@ from keras import ops
 from scipy import stats
 
 import keras_dts
+from keras_dts.distiller import before_step
 from keras_dts.logits import LogitPair, WholeBatch
-from keras_dts.temperatures import ReinforcedTemperature, reinforced
+from keras_dts.temperatures import ReinforcedTemperature
 from keras_dts.temperatures.agent import Agent
 from keras_dts.temperatures.rewards import batch_quality, reward_factor
 
@@ -280,8 +281,9 @@ def test_without_labels():
 
 @pytest.mark.torch
 def test_replicas_are_refused(monkeypatch):
-    monkeypatch.setattr(reinforced, "replica_count", lambda: 2)
-    with pytest.raises(ValueError, match=r"one of its own\. Received: 2"):
+    monkeypatch.setattr(before_step, "process_count", lambda: 2)
+    message = "must not learn by themselves .* Received: ReinforcedTemperature"
+    with pytest.raises(ValueError, match=message):
         fit(distiller())
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_dts.features import Projector, StochasticPasses
-from keras_dts.logits import weighted_mean
+from keras_dts.logits import replica_mean, weighted_mean
 from keras_dts.losses import LogitDistillation
 from keras_dts.temperatures import Temperature
 from keras_dts.types import ModelOutputs, TeacherOutputs, Tensor
@@ -95,5 +95,5 @@ def mean_or_scalar(values: Tensor, weights: Tensor) -> Tensor:
         weights: Of the same shape.
     """
     if len(values.shape) == 0:
-        return values
+        return replica_mean(values)
     return weighted_mean(values, weights)

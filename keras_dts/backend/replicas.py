@@ -1,0 +1,133 @@
+"""Replicas of a model that train together, each on a part of a batch.
+
+Replicas are threads of a strategy on TensorFlow, and processes on PyTorch. JAX
+needs none of this: its compiled step sees the whole batch, on however many
+devices and processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_dts.types import Tensor
+
+# Whether this thread computes a training step. Outside of one no replica may
+# wait for the others, which may compute nothing.
+_local = threading.local()
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Lets replicas exchange numbers, in the part of a step that all run."""
+    before = getattr(_local, "together", False)
+    _local.together = True
+    try:
+        yield
+    finally:
+        _local.together = before
+
+
+def joined_replicas() -> int:
+    """Returns how many replicas compute this step; 1 outside of `together`."""
+    if not getattr(_local, "together", False):
+        return 1
+    return replica_count() if _on_tensorflow() else process_count()
+
+
+def replica_count() -> int:
+    """Returns how many replicas of a model TensorFlow trains at the same time.
+
+    Keras divides losses by that number, since the replicas' gradients are
+    summed. It is 1 on the other backends.
+    """
+    if not _on_tensorflow():
+        return 1
+    tf: Any = importlib.import_module("tensorflow")
+    count: int = tf.distribute.get_strategy().num_replicas_in_sync
+    return count
+
+
+def process_count() -> int:
+    """Returns how many processes PyTorch trains in; 1 on other backends."""
+    if keras.config.backend() != "torch":
+        return 1
+    distributed = _torch_distributed()
+    if not distributed.is_available() or not distributed.is_initialized():
+        return 1
+    count: int = distributed.get_world_size()
+    return count
+
+
+def total(values: Tensor) -> Tensor:
+    """Sums a tensor over the replicas, without a gradient.
+
+    Args:
+        values: Of the same shape on each.
+    """
+    if joined_replicas() == 1:
+        return ops.stop_gradient(values)
+    if _on_tensorflow():
+        values = ops.stop_gradient(values)
+        return ops.stop_gradient(_context().all_reduce("SUM", values))
+    summed = values.detach().clone()
+    _torch_distributed().all_reduce(summed)
+    return summed
+
+
+def gathered(values: Tensor) -> tuple[Tensor, Any]:
+    """Returns the values of all replicas, in their order, without a gradient.
+
+    Args:
+        values: Shape `(n,)`, where `n` may differ between replicas.
+
+    Returns:
+        All values, and where those of this replica begin among them.
+    """
+    if joined_replicas() == 1:
+        return ops.stop_gradient(values), 0
+    if _on_tensorflow():
+        tf: Any = importlib.import_module("tensorflow")
+        values = ops.stop_gradient(values)
+        context = _context()
+        sizes = context.all_gather(tf.shape(values), axis=0)
+        place = context.replica_id_in_sync_group
+        everything = context.all_gather(values, axis=0)
+        return ops.stop_gradient(everything), ops.sum(sizes[:place])
+    return _torch_gathered(values.detach())
+
+
+def _torch_gathered(values: Tensor) -> tuple[Tensor, int]:
+    torch: Any = importlib.import_module("torch")
+    distributed = _torch_distributed()
+    size = torch.tensor([len(values)], device=values.device)
+    sizes = [torch.zeros_like(size) for _ in range(process_count())]
+    distributed.all_gather(sizes, size)
+    counts = [int(n) for n in sizes]
+    room = values.new_zeros(max(counts))
+    room[: len(values)] = values
+    parts = [torch.empty_like(room) for _ in counts]
+    distributed.all_gather(parts, room)
+    found = torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
+    return found, sum(counts[: distributed.get_rank()])
+
+
+def _on_tensorflow() -> bool:
+    on_it: bool = keras.config.backend() == "tensorflow"
+    return on_it
+
+
+def _context() -> Any:
+    """Returns the context of this replica, of a strategy of TensorFlow."""
+    tf: Any = importlib.import_module("tensorflow")
+    return tf.distribute.get_replica_context()
+
+
+def _torch_distributed() -> Any:
+    return importlib.import_module("torch.distributed")
