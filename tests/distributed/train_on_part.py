@@ -62,18 +62,19 @@ def train(distiller, path, seed):
 
 
 def run(path, index):
-    """Returns what a training reads, and what is said."""
+    """Returns what a training reads, what is said, and what it learns."""
     distiller = distil(net(16, 1), net(4, 2))
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         seen = train(distiller, path, seed=7 + index)
     said = [str(w.message) for w in found if "left out" in str(w.message)]
+    weights = [w.tolist() for w in distiller.student.get_weights()]
     shard = keras_dts.TeacherCache(path, (X, Y), shard=(index, 3))
     try:
         distiller.fit(shard, batch_size=12, verbose=0)
     except ValueError as error:
         said.append(str(error))
-    return seen, said
+    return seen, said, weights
 
 
 if __name__ == "__main__":
