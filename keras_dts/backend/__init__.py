@@ -14,6 +14,7 @@ from keras_dts.backend.processes import (
     batch_multiple,
     dealing,
     process_part,
+    shares_arrays,
 )
 from keras_dts.backend.replicas import (
     gathered,
@@ -82,6 +83,7 @@ __all__ = [
     "replica_count",
     "runs_eagerly",
     "seeded",
+    "shares_arrays",
     "some",
     "summed_over_processes",
     "together",

@@ -34,6 +34,15 @@ def process_part() -> tuple[int, int]:
     return 0, 1
 
 
+def shares_arrays() -> bool:
+    """Says whether several processes give `fit` the same arrays.
+
+    So they do on PyTorch. On JAX, Keras refuses arrays there, or takes them
+    for those of the process alone.
+    """
+    return process_count() > 1
+
+
 def batch_multiple() -> int:
     """Returns what the size of a batch must be a multiple of.
 

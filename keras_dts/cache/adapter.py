@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_dts.backend import dealing
 from keras_dts.cache.teacher_cache import TeacherCache
-from keras_dts.utils import BeginEpoch, check_count
+from keras_dts.utils import check_count
 
 
 class CacheAdapter:
@@ -72,12 +71,7 @@ class CacheAdapter:
                 facts=("a cache", *cache.shards),
             ),
         )
-        options["x"] = batches
-        options["shuffle"] = False
-        options["callbacks"] = [
-            *keras.tree.flatten(options.get("callbacks") or []),
-            BeginEpoch(batches),
-        ]
+        batches.put_in(options)
 
     def adapt_batch(self, options: dict[str, Any], *, teacher: bool) -> None:
         """Raises a `ValueError`, since a cache is not one batch."""

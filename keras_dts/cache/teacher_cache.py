@@ -24,7 +24,7 @@ from keras_dts.cache.shards import ShardedReader
 from keras_dts.cache.structure import Array
 from keras_dts.cache.verify import compare_some_outputs
 from keras_dts.cache.views import Augment, Views
-from keras_dts.utils import EpochBatches
+from keras_dts.utils import EpochBatches, batch_of
 
 
 class TeacherCache:
@@ -141,9 +141,7 @@ class TeacherCache:
 
         x, y, weights = self._examples.take(rows, numbers)
         fields, features = self._records.fields, self.metadata["features"]
-        x = read_batch(x, read, fields, features)
-        batch = (x, y, weights)
-        return batch[: 1 + max(i for i in range(3) if batch[i] is not None)]
+        return batch_of(read_batch(x, read, fields, features), y, weights)
 
     def batches(
         self,

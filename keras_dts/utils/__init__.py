@@ -1,6 +1,6 @@
 """Functions that every wing uses, and that use no other wing."""
 
-from keras_dts.utils.batches import BeginEpoch, EpochBatches
+from keras_dts.utils.batches import EpochBatches, batch_of
 from keras_dts.utils.checks import (
     check_choice,
     check_count,
@@ -38,7 +38,6 @@ from keras_dts.utils.untracked import Untracked
 from keras_dts.utils.versions import __version__, versions
 
 __all__ = [
-    "BeginEpoch",
     "DataAdapter",
     "EpochBar",
     "EpochBatches",
@@ -48,6 +47,7 @@ __all__ = [
     "Untracked",
     "__version__",
     "add_step_counter",
+    "batch_of",
     "check_choice",
     "check_count",
     "check_first",

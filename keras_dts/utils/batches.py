@@ -13,6 +13,18 @@ import numpy as np
 from keras_dts.utils.checks import check_count, check_part
 
 
+def batch_of(x: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:
+    """Returns `(x,)`, `(x, y)` or `(x, y, sample_weight)`.
+
+    Args:
+        x: The inputs.
+        y: The labels, or `None`, which stays where there are weights.
+        sample_weight: The weights, or `None`.
+    """
+    batch = (x, y, sample_weight)
+    return batch[: 1 + max(i for i in range(3) if batch[i] is not None)]
+
+
 class EpochBatches(keras.utils.PyDataset):
     """The batches of one epoch after the other, or a part of each batch.
 
@@ -78,6 +90,17 @@ class EpochBatches(keras.utils.PyDataset):
         self._count = -(-(examples - rest) // batch_size)
         self.begin(epoch)
 
+    def put_in(self, options: dict[str, Any]) -> None:
+        """Makes these batches the data that `fit` trains on.
+
+        Args:
+            options: The arguments of `fit` by name, which are changed.
+        """
+        options["x"] = self
+        options["shuffle"] = False
+        callbacks = keras.tree.flatten(options.get("callbacks") or [])
+        options["callbacks"] = [*callbacks, _BeginEpoch(self)]
+
     def begin(self, epoch: int) -> None:
         """Sets the epoch, and with it the order and the views."""
         self._epoch = epoch
@@ -131,7 +154,7 @@ def _left_out(
     return left_out
 
 
-class BeginEpoch(keras.callbacks.Callback):
+class _BeginEpoch(keras.callbacks.Callback):
     """Sets the epoch of batches.
 
     Keras calls methods of a `PyDataset` for each epoch, but also when it only
