@@ -59,6 +59,7 @@ ONE_BACKEND = {
     "tests/callbacks/test_temp_balance.py": "torch",
     "tests/data": "torch",
     "tests/distributed/test_processes.py": "torch",
+    "tests/distiller/test_array_adapter.py": "torch",
     "tests/experiments": "torch",
     "tests/metrics/test_texts.py": "torch",
     "tests/plots": "torch",
