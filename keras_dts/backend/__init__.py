@@ -21,6 +21,12 @@ from keras_dts.backend.devices import (
 )
 from keras_dts.backend.gradients import value_and_grad
 from keras_dts.backend.loops import assign_repeatedly, repeat
+from keras_dts.backend.processes import (
+    batch_multiple,
+    dealing,
+    process_part,
+    shares_arrays,
+)
 from keras_dts.backend.replicas import (
     gathered,
     joined_replicas,
@@ -65,12 +71,14 @@ __all__ = [
     "assign_if",
     "assign_repeatedly",
     "batch_devices",
+    "batch_multiple",
     "bytes_on_devices",
     "can_stop",
     "careful",
     "checked_batches",
     "class_log_probs",
     "compiled",
+    "dealing",
     "exact_difference",
     "excess",
     "fast",
@@ -89,10 +97,12 @@ __all__ = [
     "only_if",
     "process_count",
     "process_index",
+    "process_part",
     "repeat",
     "replica_count",
     "runs_eagerly",
     "seeded",
+    "shares_arrays",
     "some",
     "spanning",
     "summed_over_processes",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 
-from keras_dts.cache.dataset import CachedBatches
+from keras_dts.backend import dealing
 from keras_dts.cache.teacher_cache import TeacherCache
 from keras_dts.utils import check_count
 
@@ -40,11 +39,13 @@ class CacheAdapter:
             teacher: Has no effect, since the batches hold the teacher's
                 outputs.
             training: Whether these are the arguments of `fit`, which shuffles
-                the cache and goes through its views.
+                the cache, goes through its views, and on several processes
+                takes the part of each batch that is this one's.
 
         Raises:
-            ValueError: If the cache lacks what a loss reads, or labels or
-                weights are given beside it.
+            ValueError: If the cache lacks what a loss reads, labels or
+                weights are given beside it, or other processes have another
+                cache.
         """
         del teacher
         cache: TeacherCache = options["x"]
@@ -54,18 +55,23 @@ class CacheAdapter:
             batch_size = 32
         check_count("batch_size", batch_size)
         self._check(cache)
+        if not training:
+            options["x"] = cache.batches(batch_size)
+            return
+        shuffle = options.get("shuffle", True)
         batches = cache.batches(
             batch_size,
-            shuffle=training and options.get("shuffle", True),
+            shuffle=shuffle,
             epoch=options.get("initial_epoch", 0),
+            **dealing(
+                "x",
+                len(cache),
+                batch_size,
+                shuffle=shuffle,
+                facts=("a cache", *cache.shards),
+            ),
         )
-        options["x"] = batches
-        if training:
-            options["shuffle"] = False
-            options["callbacks"] = [
-                *keras.tree.flatten(options.get("callbacks") or []),
-                _BeginEpoch(batches),
-            ]
+        batches.put_in(options)
 
     def adapt_batch(self, options: dict[str, Any], *, teacher: bool) -> None:
         """Raises a `ValueError`, since a cache is not one batch."""
@@ -74,24 +80,6 @@ class CacheAdapter:
             f"{len(options['x'])} examples, which `fit`, `evaluate` and "
             "`predict` take"
         )
-
-
-class _BeginEpoch(keras.callbacks.Callback):
-    """Sets the epoch of cached batches.
-
-    Keras calls methods of a `PyDataset` for each epoch, but also when it only
-    reads the first batch to see the shapes.
-    """
-
-    def __init__(self, batches: CachedBatches) -> None:
-        super().__init__()
-        self._batches = batches
-
-    def on_epoch_begin(
-        self, epoch: int, logs: dict[str, Any] | None = None
-    ) -> None:
-        """Selects the order and the views of the epoch."""
-        self._batches.begin(epoch)
 
 
 def _check_alone(options: dict[str, Any]) -> None:

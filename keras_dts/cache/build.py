@@ -13,6 +13,7 @@ import keras
 
 from keras_dts.cache.checks import (
     check_arguments,
+    check_not_replicated,
     check_teacher,
 )
 from keras_dts.cache.fingerprint import teacher_name
@@ -104,8 +105,10 @@ def cache_teacher(
         ValueError: If an argument is out of its range; if `path` holds a
             cache of another teacher, of other data, with other arguments or
             of another format; if examples or outputs change their shapes, or
-            outputs are not finite; if `augment` does not draw from `rng`
-            alone. Blocks before the error stay on disk.
+            outputs are not finite or not one for each example; if `augment`
+            does not draw from `rng` alone. Blocks before the error stay on
+            disk. If it is called inside of the scope of a TensorFlow strategy
+            with several replicas.
 
     Example:
     >>> import keras
@@ -135,6 +138,7 @@ def cache_teacher(
     >>> len(cache), cache.bytes_per_example
     (100, 12.0)
     """
+    check_not_replicated("cache_teacher")
     check_arguments(
         teacher,
         batch_size,

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_dts.backend import replica_count
 from keras_dts.cache.log import Block
 from keras_dts.cache.records import checksum
 from keras_dts.cache.sources import ArraySource
@@ -77,6 +78,24 @@ def check_arguments(
         raise ValueError(
             "`augment` must be a function if there are several views. "
             f"Received: augment=None, views={views}"
+        )
+
+
+def check_not_replicated(function: str) -> None:
+    """Raises a `ValueError` inside of a TensorFlow strategy with replicas.
+
+    Every replica would run the teacher on the whole batch.
+
+    Args:
+        function: The name of the function that was called, for the message.
+    """
+    count = replica_count()
+    if count > 1:
+        raise ValueError(
+            f"`{function}` must be called outside of `strategy.scope()`; a "
+            "teacher that was made inside of it may be given. Received: a "
+            f"strategy with {count} replicas, each of which would compute all "
+            "outputs"
         )
 
 

@@ -7,6 +7,7 @@ probabilities lose their small values in 16 or 8 bits, logarithms do not.
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from typing import Any
 
 import keras
 
@@ -105,6 +106,15 @@ class OutputCodec:
         return self._stored_unchanged[index]
 
 
+def output_indices(fields: Container[str]) -> range:
+    """Returns the numbers of the outputs.
+
+    Args:
+        fields: The names of all fields.
+    """
+    return range(len(FieldKind.OUTPUT.names_in(fields)))
+
+
 def read_output(
     read: Callable[[str], Array], fields: Container[str], index: int
 ) -> Array:
@@ -121,3 +131,33 @@ def read_output(
     values = read(FieldKind.OUTPUT.name_of(index))
     ends = FieldKind.RANGE.name_of(index)
     return dequantize(values, read(ends)) if ends in fields else values
+
+
+def read_batch(
+    x: Any,
+    read: Callable[[str], Array],
+    fields: Container[str],
+    features: list[str],
+) -> CachedBatch:
+    """Returns the inputs of a batch with what its fields hold.
+
+    Args:
+        x: The inputs.
+        read: A function from the name of a field to its values.
+        fields: The names of all fields.
+        features: The paths of the features, in the order of their fields.
+    """
+    names = [FieldKind.CLASSES.name_of(i) for i in output_indices(fields)]
+    return CachedBatch(
+        x,
+        tuple(read_output(read, fields, i) for i in output_indices(fields)),
+        {
+            str(i): read(name).astype("int32")
+            for i, name in enumerate(names)
+            if name in fields
+        },
+        {
+            layer: read(FieldKind.FEATURE.name_of(i))
+            for i, layer in enumerate(features)
+        },
+    )

@@ -12,7 +12,7 @@ from keras import ops
 from keras_dts.cache.fields import FieldKind
 from keras_dts.cache.outputs import OutputCodec
 from keras_dts.cache.quantization import quantize
-from keras_dts.cache.structure import Array, has_strings
+from keras_dts.cache.structure import Array, has_strings, leaves
 from keras_dts.features import FeatureExtractor
 from keras_dts.hub import TaskPreprocessor
 from keras_dts.utils import require
@@ -88,13 +88,15 @@ class TeacherPredictor:
 
         Raises:
             ValueError: If a value is NaN, infinite, or too large for the
-                dtype of the cache.
+                dtype of the cache, or there is not one for each example.
         """
+        examples = len(leaves(x)[0])
         if self._preprocessor.reads(x):
             x = self._preprocessed(x)
         elif self._preprocessor.inputs is not None:
             x = self._preprocessor.inputs(x)
         fields: dict[str, Array] = dict(self._model.predict_on_batch(x))
+        _check_length(fields, examples)
         self._check_finite(fields, start)
         for name, count in self._model.class_counts.items():
             narrow = "uint16" if count <= 2**16 else "uint32"
@@ -138,6 +140,16 @@ class TeacherPredictor:
         return keras.tree.map_structure(
             lambda t: t.numpy(), self._preprocess(tensors)
         )
+
+
+def _check_length(fields: dict[str, Array], examples: int) -> None:
+    """Raises a `ValueError` unless each example has one value of a field."""
+    for name, values in fields.items():
+        if len(values) != examples:
+            raise ValueError(
+                "`teacher` must compute one output for each example. "
+                f"Received: {len(values)} in {name} of {examples} examples"
+            )
 
 
 class _PredictorModel(keras.Model):

@@ -14,6 +14,7 @@ from keras_dts.cache.errors import DamagedCacheError
 from keras_dts.cache.header import HEADER
 from keras_dts.cache.reader import RecordReader, map_bytes
 from keras_dts.cache.structure import Array
+from keras_dts.utils import check_part
 
 # How many files of a cache are mapped at the same time: each takes one of the
 # files that a process may open, 256 on some machines.
@@ -143,18 +144,9 @@ def check_shard(path: Path, shard: Any) -> None:
         ValueError: If this is no part, or `path` has those of another number
             of parts.
     """
+    check_part("shard", shard)
     if shard is None:
         return
-    is_pair = isinstance(shard, (tuple, list)) and len(shard) == 2
-    if (
-        not is_pair
-        or not all(type(number) is int for number in shard)
-        or not 0 <= shard[0] < shard[1] < 10**5
-    ):
-        raise ValueError(
-            "`shard` must be `None` or `(index, count)`, whole numbers with "
-            f"0 <= index < count < 100000. Received: shard={shard!r}"
-        )
     others = {int(f.name[-5:]) for f in shard_folders(path)} - {shard[1]}
     if others:
         raise ValueError(

@@ -8,24 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_dts.cache.checks import (
     check_metadata,
+    check_not_replicated,
     check_teacher,
     checked_rows,
 )
-from keras_dts.cache.dataset import CachedBatches
 from keras_dts.cache.examples import Examples
 from keras_dts.cache.fields import FieldKind
 from keras_dts.cache.fingerprint import teacher_name
-from keras_dts.cache.outputs import read_output
+from keras_dts.cache.outputs import output_indices, read_batch
 from keras_dts.cache.predictor import TeacherPredictor
 from keras_dts.cache.shards import ShardedReader
 from keras_dts.cache.structure import Array
-from keras_dts.cache.verify import compare_outputs
+from keras_dts.cache.verify import compare_some_outputs
 from keras_dts.cache.views import Augment, Views
-from keras_dts.types import CachedBatch
+from keras_dts.utils import EpochBatches, batch_of
 
 
 class TeacherCache:
@@ -103,6 +102,11 @@ class TeacherCache:
         return self._records.count
 
     @property
+    def shards(self) -> list[str]:
+        """The names of the folders in `path` that are open."""
+        return [reader.folder.name for reader, _ in self._records.shards]
+
+    @property
     def bytes_per_example(self) -> float:
         """The number of bytes that an example takes on disk."""
         return self._records.size / len(self)
@@ -135,40 +139,52 @@ class TeacherCache:
         def read(name: str) -> Array:
             return self._records.read(name, rows, numbers)
 
-        fields = self._records.fields
         x, y, weights = self._examples.take(rows, numbers)
-        x = CachedBatch(
-            x,
-            tuple(read_output(read, fields, i) for i in self.output_indices),
-            {
-                str(i): read(FieldKind.CLASSES.name_of(i)).astype(np.int32)
-                for i in self.output_indices
-                if self._is_top_k(i)
-            },
-            {
-                layer: read(FieldKind.FEATURE.name_of(i))
-                for i, layer in enumerate(self.metadata["features"])
-            },
-        )
-        batch = (x, y, weights)
-        return batch[: 1 + max(i for i in range(3) if batch[i] is not None)]
+        fields, features = self._records.fields, self.metadata["features"]
+        return batch_of(read_batch(x, read, fields, features), y, weights)
 
     def batches(
-        self, batch_size: int = 32, *, shuffle: bool = False, epoch: int = 0
-    ) -> CachedBatches:
-        """Returns the batches of an epoch.
+        self,
+        batch_size: int = 32,
+        *,
+        shuffle: bool = False,
+        seed: int | None = None,
+        epoch: int = 0,
+        part: tuple[int, int] | None = None,
+        drop_remainder: bool = False,
+    ) -> EpochBatches:
+        """Returns the batches of an epoch, or a part of each one.
 
-        `Distiller.fit(cache)` calls this method itself, and goes from one
-        epoch to the next.
+        `Distiller.fit(cache)` calls this method itself, on several processes
+        with the part of each, and goes from one epoch to the next.
 
         Args:
-            batch_size: The number of examples in a batch.
-            shuffle: Whether each epoch has another order, seeded by
-                `keras.utils.set_random_seed`.
+            batch_size: The number of examples in a batch, of all parts
+                together.
+            shuffle: Whether each epoch has another order.
+            seed: The seed of the orders. Defaults to one that follows from
+                `keras.utils.set_random_seed`; with `part` and `shuffle` it
+                must be given, the same for all parts.
             epoch: The epoch, counted from 0.
+            part: `None`, or which part of each batch to return, as
+                `(index, count)`. For every `count` batches are the same, and
+                for every `index` their number. Sizes of parts differ by one
+                at most. A last batch with fewer examples than parts is left
+                out, with a warning.
+            drop_remainder: Whether to leave out any smaller last batch.
+
+        Raises:
+            ValueError: If an argument is out of its range.
         """
-        return CachedBatches(
-            self._take, len(self), batch_size, shuffle=shuffle, epoch=epoch
+        return EpochBatches(
+            self._take,
+            len(self),
+            batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            epoch=epoch,
+            part=part,
+            drop_remainder=drop_remainder,
         )
 
     def verify(
@@ -197,8 +213,10 @@ class TeacherCache:
 
         Raises:
             ValueError: If the teacher or the data are not those of the cache,
-                a file has changed, or an output differs.
+                a file has changed, or an output differs; or inside of the
+                scope of a TensorFlow strategy with several replicas.
         """
+        check_not_replicated("verify")
         self.check_teacher(teacher)
         if data is None:
             self._examples.check_again()
@@ -208,18 +226,16 @@ class TeacherCache:
         predictor = TeacherPredictor.from_metadata(
             self.metadata, teacher, teacher_inputs
         )
-        rows = np.random.default_rng().choice(
-            len(self), min(samples, len(self)), replace=False
+        return compare_some_outputs(
+            self._records, self._examples, predictor, samples
         )
-        x, _, _ = self._examples.take(rows, np.zeros_like(rows))
-        return compare_outputs(self._records, predictor.predict(x), rows)
 
     # Checks of what a distiller needs.
 
     @property
     def output_indices(self) -> range:
         """The numbers of the teacher's outputs."""
-        return range(len(FieldKind.OUTPUT.names_in(self._records.fields)))
+        return output_indices(self._records.fields)
 
     def check_metadata(self, wanted: dict[str, Any]) -> None:
         """Raises a `ValueError` unless the cache has these metadata."""
@@ -270,16 +286,13 @@ class TeacherCache:
                 they are unknown, as long as the models are not built. Then
                 the check fails only if no output has every class.
         """
-        top_k = [i for i in self.output_indices if self._is_top_k(i)]
+        indices, fields = self.output_indices, self._records.fields
+        top_k = [i for i in indices if FieldKind.CLASSES.name_of(i) in fields]
         if outputs is None:
-            outputs = top_k if len(top_k) == len(self.output_indices) else []
+            outputs = top_k if len(top_k) == len(indices) else []
         if set(outputs) & set(top_k):
             raise ValueError(
                 f"`top_k` of the cache must be `None` for `{loss}`, which "
                 "needs every class of the teacher's outputs. Received: a "
                 f"cache with top_k={self.metadata['top_k']}"
             )
-
-    def _is_top_k(self, index: int) -> bool:
-        """Returns whether the cache has only some classes of an output."""
-        return FieldKind.CLASSES.name_of(index) in self._records.fields

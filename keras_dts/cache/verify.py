@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from keras_dts.cache.examples import Examples
 from keras_dts.cache.fields import FieldKind
 from keras_dts.cache.outputs import read_output
+from keras_dts.cache.predictor import TeacherPredictor
 from keras_dts.cache.shards import ShardedReader
 from keras_dts.cache.structure import Array
 
@@ -13,6 +15,34 @@ from keras_dts.cache.structure import Array
 # cache: batches of another size round otherwise, float16 has 11 bits, and a
 # step of 8 bits may be a 255th of a wide range.
 _TOLERANCE = {"float32": 1e-3, "float16": 1e-2, "uint8": 5e-2}
+
+
+def compare_some_outputs(
+    records: ShardedReader,
+    examples: Examples,
+    predictor: TeacherPredictor,
+    samples: int,
+) -> float:
+    """Compares outputs of some examples, drawn at random, with a teacher's.
+
+    Args:
+        records: The records of a cache.
+        examples: The examples of the cache.
+        predictor: Runs the teacher.
+        samples: The number of examples.
+
+    Returns:
+        The largest difference, as `compare_outputs` does.
+
+    Raises:
+        ValueError: If values differ by more than the dtype explains.
+    """
+    count = records.count
+    rows = np.random.default_rng().choice(
+        count, min(samples, count), replace=False
+    )
+    x, _, _ = examples.take(rows, np.zeros_like(rows))
+    return compare_outputs(records, predictor.predict(x), rows)
 
 
 def compare_outputs(

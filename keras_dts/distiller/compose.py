@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from keras_dts.cache import CacheAdapter, TeacherCache
+from keras_dts.distiller.array_adapter import ArrayAdapter
 from keras_dts.distiller.before_step import BeforeStep
 from keras_dts.distiller.fit_data import FitData
 from keras_dts.distiller.logs import StepLogs
@@ -73,8 +74,9 @@ def compose(
 
     cache = CacheAdapter(check_cache)
     raw = RawInputAdapter(*pair, *inputs)
+    arrays = ArrayAdapter(steps.check_given_labels)
     fit_data = FitData(
-        (cache, raw),
+        (cache, arrays, raw),
         lambda: distiller.evaluates_teacher,
         steps.check_given_labels,
     )

@@ -112,11 +112,11 @@ class FitData:
         self, options: dict[str, Any], *, teacher: bool, training: bool = False
     ) -> bool:
         """Lets the adapters convert `x`, and returns whether one did."""
-        adapted = False
+        given = options.get("x")
         for adapter in self._adapters:
             if adapter.takes(options.get("x")):
                 adapter.adapt(options, teacher=teacher, training=training)
-                adapted = True
+        adapted = options.get("x") is not given
         self._check(options.get("y"))
         y = with_no_labels(options.get("y"), options.get("sample_weight"))
         if y is not None:

@@ -1,9 +1,10 @@
 """Tasks of KerasHub, and their raw inputs: strings and images."""
 
-from keras_dts.hub.adapter import RawInputAdapter
+from keras_dts.hub.adapter import RawInputAdapter, split_off_validation
 from keras_dts.hub.alignment import align_spans, padding_of
 from keras_dts.hub.dataset import (
     is_dataset,
+    is_in_memory,
     preprocessed_dataset,
     raw_dataset,
     shuffle_like_keras,
@@ -27,6 +28,7 @@ __all__ = [
     "holds_strings",
     "is_causal",
     "is_dataset",
+    "is_in_memory",
     "is_task",
     "padding_of",
     "preprocessed_dataset",
@@ -34,5 +36,6 @@ __all__ = [
     "raw_dataset",
     "same_tokens",
     "shuffle_like_keras",
+    "split_off_validation",
     "tokens_unknown",
 ]

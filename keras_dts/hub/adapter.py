@@ -93,7 +93,7 @@ class RawInputAdapter:
                 invalid.
         """
         if training and options.get("validation_split"):
-            _split_off_validation(options)
+            split_off_validation(options)
         self._check(options["x"], teacher=teacher)
         shuffle = training and options.get("shuffle", True)
         preprocess = self._traced_preprocessor(teacher=teacher)
@@ -187,7 +187,7 @@ def _as_list_of_strings(array: Any) -> Any:
     return array.tolist() if array.dtype.kind == "O" else array
 
 
-def _split_off_validation(options: dict[str, Any]) -> None:
+def split_off_validation(options: dict[str, Any]) -> None:
     """Makes the last examples `validation_data`, as Keras does of arrays."""
     share = options.pop("validation_split")
     if not is_in_memory(options["x"]):

@@ -1,10 +1,12 @@
 """Functions that every wing uses, and that use no other wing."""
 
+from keras_dts.utils.batches import EpochBatches, batch_of
 from keras_dts.utils.checks import (
     check_choice,
     check_count,
     check_function,
     check_number,
+    check_part,
     check_temperature,
 )
 from keras_dts.utils.data_adapter import DataAdapter
@@ -37,17 +39,20 @@ from keras_dts.utils.versions import __version__, versions
 __all__ = [
     "DataAdapter",
     "EpochBar",
+    "EpochBatches",
     "EpochSchedule",
     "Schedule",
     "ScheduleClock",
     "Untracked",
     "__version__",
     "add_step_counter",
+    "batch_of",
     "check_choice",
     "check_count",
     "check_first",
     "check_function",
     "check_number",
+    "check_part",
     "check_temperature",
     "check_weight",
     "deserialize",

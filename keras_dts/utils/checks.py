@@ -81,6 +81,27 @@ def check_count(name: str, value: Any, *, low: int = 1) -> None:
         )
 
 
+def check_part(name: str, value: Any) -> None:
+    """Raises a `ValueError` unless `value` is `None` or one of several parts.
+
+    Args:
+        name: The argument's name, for the error message.
+        value: The argument's value, a part as `(index, count)`.
+    """
+    if value is None:
+        return
+    is_pair = isinstance(value, (tuple, list)) and len(value) == 2
+    if (
+        not is_pair
+        or not all(type(number) is int for number in value)
+        or not 0 <= value[0] < value[1] < 10**5
+    ):
+        raise ValueError(
+            f"`{name}` must be `None` or `(index, count)`, whole numbers with "
+            f"0 <= index < count < 100000. Received: {name}={value!r}"
+        )
+
+
 def check_function(name: str, value: Any) -> None:
     """Raises a `ValueError` unless `value` is a function, or `None`."""
     if value is not None and not callable(value):

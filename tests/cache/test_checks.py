@@ -71,6 +71,39 @@ def test_a_cache_with_other_arguments_is_refused(tmp_path):
         fit(distiller, cache)
 
 
+@pytest.mark.tensorflow
+def test_replicas_cannot_write_or_verify_a_cache(tmp_path):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        teacher = net(16, 1)
+        for data in ((X, Y), tf.data.Dataset.from_tensors((X, Y))):
+            with pytest.raises(
+                ValueError,
+                match=r"`cache_teacher` must be called outside of "
+                r"`strategy.scope\(\)`.* Received: a strategy with 2 replicas",
+            ):
+                cached(teacher, data, tmp_path / "inside")
+    assert not (tmp_path / "inside").exists()
+    # A teacher of the strategy writes the same cache outside of it.
+    cache = cached(teacher, (X, Y), tmp_path / "outside")
+    np.testing.assert_allclose(
+        cache.take(np.arange(50))[0].outputs[0], teacher(X), atol=1e-6
+    )
+    with (
+        strategy.scope(),
+        pytest.raises(ValueError, match="`verify` must be called outside"),
+    ):
+        cache.verify(teacher)
+
+
+def test_a_teacher_must_compute_one_output_for_each_example(tmp_path):
+    x = keras.Input((8,))
+    twice = keras.layers.Concatenate(axis=0)([x, x])
+    teacher = keras.Model(x, keras.layers.Dense(12)(twice))
+    with pytest.raises(ValueError, match=r"Received: 20 in .* of 10 examples"):
+        cached(teacher, X, tmp_path, batch_size=10)
+
+
 def test_verify_finds_an_output_that_differs(tmp_path):
     teacher = net(16, 1)
     cache = cached(teacher, (X, Y), tmp_path)
