@@ -107,7 +107,7 @@ def test_streams_are_refused_at_the_batch(model, method):
 def test_a_batch_that_is_not_divided_is_refused(model):
     for call in (model.train_on_batch, model.test_on_batch):
         with pytest.raises(ValueError, match="a batch of 3 examples in the "):
-            call(X[:3], Y[:3])
+            call(X[:3], Y[:3], np.ones(3, "float32"))
 
 
 def test_what_divides_is_taken(model):

@@ -160,7 +160,7 @@ def compiled_step():
     distiller = keras_dts.Distiller(teacher, cases.classifier(6, None))
     distiller.compile("sgd", crossentropy())
     x, y = (a[: cases.BATCH] for a in pair())
-    distiller.train_on_batch(x, y)
+    distiller.fit(x, y, batch_size=cases.BATCH, verbose=0)
     state = tuple([v.value for v in group] for group in groups_of(distiller))
     step = jax.jit(distiller.train_step).lower(state, (x, y)).compile()
     shapes = re.findall(r"\[([\d,]+)\]", step.as_text())

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import cases
+import keras
 import numpy as np
 import pytest
 from processes import free_port, run_together
@@ -16,6 +17,8 @@ CHILD = Path(__file__).with_name("jax_child.py")
 POD = Path(__file__).parents[2] / "examples" / "distributed" / "jax_pod.py"
 COUNT = "--xla_force_host_platform_device_count="
 TOLERANCE = 1e-5
+HAS_ORBAX = hasattr(keras.callbacks, "OrbaxCheckpoint")
+needs_orbax = pytest.mark.skipif(not HAS_ORBAX, reason="an older Keras")
 CASES = ["reference", "after", "difficulty", "features", "chunks", "silent"]
 CASES += ["cached"]
 
@@ -51,8 +54,8 @@ def runs(folder):
     """What four processes came to, of which the last two train together."""
     tasks = (
         "alone shared",
-        "shared models_divided compiled_step resumed",
-        "some_shared saved",
+        "shared models_divided compiled_step" + HAS_ORBAX * " resumed",
+        "some_shared" + HAS_ORBAX * " saved",
     )
     alone, four, together = (
         {"TASKS": names, "FOLDER": str(folder)} for names in tasks
@@ -117,12 +120,14 @@ def test_no_device_holds_a_whole_matrix_in_a_step(runs):
     assert step["arguments"] < 0.5 * step["teacher"]
 
 
+@needs_orbax
 def test_a_training_goes_on_with_fewer_devices(runs):
     unbroken, resumed = runs[1]["resumed"]
     for one, two in zip(unbroken, resumed, strict=True):
         np.testing.assert_allclose(two, one, atol=TOLERANCE)
 
 
+@needs_orbax
 def test_what_processes_save_is_loaded_by_one(runs, folder):
     saved = runs[2]["saved"]
     assert saved["loaded"] == saved["end"]
@@ -141,6 +146,7 @@ def test_what_processes_save_is_loaded_by_one(runs, folder):
     assert not [*folder.glob("*part*")]
 
 
+@needs_orbax
 def test_a_model_in_parts_is_not_saved_whole(runs, folder):
     message = "`save` needs all weights in each process."
     for process in runs[2:]:
@@ -152,6 +158,7 @@ def test_a_model_in_parts_is_not_saved_whole(runs, folder):
     assert not [*folder.glob("*.keras")]
 
 
+@needs_orbax
 def test_the_example_begins_as_a_job_and_goes_on_after_a_stop(tmp_path):
     (first,), (second,) = (
         run_together([POD, tmp_path / "run"], environments)

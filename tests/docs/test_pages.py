@@ -39,7 +39,7 @@ def presets(tmp_path_factory):
 @pytest.mark.parametrize("block", [*each_block_once()])
 def test_a_block_runs(block, presets, tmp_path, monkeypatch):
     if not block.is_for_this_keras:
-        pytest.skip("shows a fault of another Keras")
+        pytest.skip("is for another Keras")
     monkeypatch.chdir(tmp_path)
     save_presets(presets, block.text)
     block.run(names_in(tmp_path, presets))

@@ -34,6 +34,8 @@ class Block:
 
     @property
     def is_for_this_keras(self):
+        if "OrbaxCheckpoint" in self.text:  # newer than the oldest Keras
+            return hasattr(keras.callbacks, "OrbaxCheckpoint")
         return FAULTY not in self.info or keras.__version__ == FAULTY_KERAS
 
     def run(self, names):
