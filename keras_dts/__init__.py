@@ -19,7 +19,7 @@ from keras_dts import (
 )
 from keras_dts.cache import TeacherCache, cache_teacher
 from keras_dts.callbacks import DTS
-from keras_dts.distiller import Distiller, OnlineTeacher
+from keras_dts.distiller import Distiller, OnlineTeacher, layout_report
 from keras_dts.experiments import Recipe, compare
 from keras_dts.temperatures import DynamicTemperature
 from keras_dts.utils import __version__ as __version__
@@ -34,6 +34,7 @@ __all__ = [
     "cache_teacher",
     "callbacks",
     "compare",
+    "layout_report",
     "losses",
     "metrics",
     "optimizers",

@@ -58,6 +58,7 @@ ONE_BACKEND = {
     "tests/callbacks/test_report.py": "torch",
     "tests/callbacks/test_temp_balance.py": "torch",
     "tests/data": "torch",
+    "tests/distributed/test_jax.py": "jax",
     "tests/distributed/test_processes.py": "torch",
     "tests/distiller/test_array_adapter.py": "torch",
     "tests/experiments": "torch",
@@ -71,6 +72,7 @@ ONE_BACKEND = {
 TOGETHER = (
     "tests/cli/test_cli.py",
     "tests/data",
+    "tests/distributed/test_jax.py",
     "tests/docs/test_site.py",
     "tests/equivalence/test_routes.py",
 )

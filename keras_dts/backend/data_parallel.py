@@ -78,7 +78,7 @@ class DataParallel:
 def _joined(layers: Sequence[Any]) -> Any:
     torch: Any = importlib.import_module("torch")
 
-    class Layers(torch.nn.Module):  # type: ignore[misc]
+    class Layers(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.layers = torch.nn.ModuleList(layers)

@@ -2,8 +2,8 @@
 
 from keras_dts.cache.adapter import CacheAdapter
 from keras_dts.cache.build import cache_teacher
-from keras_dts.cache.checks import teacher_name
 from keras_dts.cache.errors import CacheInUseError, DamagedCacheError
+from keras_dts.cache.fingerprint import fingerprint, teacher_name
 from keras_dts.cache.outputs import OutputCodec
 from keras_dts.cache.records import checksum
 from keras_dts.cache.sources import ArraySource
@@ -18,5 +18,6 @@ __all__ = [
     "TeacherCache",
     "cache_teacher",
     "checksum",
+    "fingerprint",
     "teacher_name",
 ]

@@ -15,8 +15,8 @@ from keras_dts.cache.checks import (
     check_arguments,
     check_not_replicated,
     check_teacher,
-    teacher_name,
 )
+from keras_dts.cache.fingerprint import teacher_name
 from keras_dts.cache.header import HEADER, read_header
 from keras_dts.cache.predictor import TeacherPredictor
 from keras_dts.cache.recording import Recording

@@ -21,7 +21,6 @@ from keras_dts.utils import (
     check_choice,
     check_count,
     check_function,
-    fingerprint,
 )
 
 # Blocks of a cache that are compared with the data when it is opened.
@@ -122,11 +121,6 @@ def check_metadata(
                 f"Received: path={str(path)!r}, which was made with "
                 f"{name}={found.get(name)!r}, not {value!r}"
             )
-
-
-def teacher_name(teacher: keras.Model) -> str:
-    """Returns a name that depends on the teacher's weights alone."""
-    return fingerprint(teacher).tobytes().hex()
 
 
 def check_teacher(

@@ -14,10 +14,10 @@ from keras_dts.cache.checks import (
     check_not_replicated,
     check_teacher,
     checked_rows,
-    teacher_name,
 )
 from keras_dts.cache.examples import Examples
 from keras_dts.cache.fields import FieldKind
+from keras_dts.cache.fingerprint import teacher_name
 from keras_dts.cache.outputs import output_indices, read_batch
 from keras_dts.cache.predictor import TeacherPredictor
 from keras_dts.cache.shards import ShardedReader

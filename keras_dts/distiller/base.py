@@ -1,20 +1,17 @@
-"""What Keras sees of a distiller: weights, logs, and what is saved."""
+"""What Keras sees of a distiller: weights, logs, and how it was made."""
 
 from __future__ import annotations
 
 import abc
-import contextlib
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import keras
 
 from keras_dts.backend import summed_over_processes
+from keras_dts.distiller.checkpoints import CheckpointedModel
 from keras_dts.distiller.logs import DistillationMetrics, results_of
 from keras_dts.distiller.model_pair import ModelPair
 from keras_dts.distiller.objective import Objective
-from keras_dts.distiller.online_teacher import load_teacher, save_teacher
 from keras_dts.distiller.steps import labels_of
 from keras_dts.features import Projector
 from keras_dts.temperatures import Temperature
@@ -22,7 +19,6 @@ from keras_dts.types import HiddenStates, ModelOutputs
 from keras_dts.utils import (
     Untracked,
     deserialize,
-    replaced,
     serialize,
 )
 
@@ -39,12 +35,10 @@ _SERIALIZED = (
 )
 
 
-class TeacherStudentModel(keras.Model, abc.ABC):
+class TeacherStudentModel(CheckpointedModel):
     """A model of two, of which one trains.
 
-    What trains are the student, the temperatures and the projectors. `save` is
-    complete. `save_weights`, as callbacks call it, keeps of the teacher's
-    weights the fingerprint alone.
+    What trains are the student, the temperatures and the projectors.
 
     A subclass has the arguments of its constructor and of `compile` as
     attributes.
@@ -53,16 +47,12 @@ class TeacherStudentModel(keras.Model, abc.ABC):
         objective: The objective of training steps.
     """
 
-    teacher: keras.Model
-    student: keras.Model
     objective: Objective
     _models: ModelPair
     _shared: Untracked[Temperature]
     _comparisons: DistillationMetrics
     on_fault: str = "raise"
     step_logs: tuple[str, ...] = ()  # beside their losses
-    # Attributes that Keras's saving shall not find.
-    _hidden: frozenset[str] | set[str] = frozenset()
 
     @property
     @abc.abstractmethod
@@ -126,12 +116,8 @@ class TeacherStudentModel(keras.Model, abc.ABC):
     @property
     def non_trainable_weights(self) -> list[Any]:
         """All other weights; the teacher's are among them."""
-        return _without(self.weights, self.trainable_weights)
-
-    @property
-    def non_trainable_variables(self) -> list[Any]:
-        """All other variables; the teacher's are among them."""
-        return _without(self.variables, self.trainable_weights)
+        trainable = {id(v) for v in self.trainable_weights}
+        return [v for v in self.weights if id(v) not in trainable]
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Checks the models first, since Keras adds to the errors of `call`."""
@@ -212,91 +198,6 @@ class TeacherStudentModel(keras.Model, abc.ABC):
         if self.built and self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)
 
-    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Saves all of it; see `keras.Model.save`.
-
-        Raises:
-            ValueError: If `filepath` is a file of the older format HDF5.
-        """
-        if str(filepath).endswith((".h5", ".hdf5")):
-            raise ValueError(
-                "`filepath` of a distiller must end in `.keras`: a file of "
-                "HDF5 holds no model of two. `distiller.student.save("
-                f"{str(filepath)!r})` saves the student alone. Received: "
-                f"filepath={str(filepath)!r}"
-            )
-        super().save(filepath, *args, **kwargs)
-
     def export(self, *args: Any, **kwargs: Any) -> Any:
         """Exports the student, with its own input; see `keras.Model.export`."""
         return self.student.export(*args, **kwargs)
-
-    def save_weights(
-        self,
-        filepath: Any,
-        overwrite: bool = True,
-        max_shard_size: float | None = None,
-    ) -> None:
-        """Saves all weights but the teacher's, and who the teacher was.
-
-        A killed process leaves the old file or the new one. Several files,
-        remote ones, and those that Keras asks about are written in place.
-        """
-        name = str(filepath)
-        at_once = overwrite and max_shard_size is None
-        at_once = at_once and name.endswith(".weights.h5") and "://" not in name
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(self._without_teacher())
-            if at_once:
-                filepath = stack.enter_context(replaced(Path(filepath)))
-            super().save_weights(filepath, overwrite, max_shard_size)
-
-    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Loads what `save_weights` saved.
-
-        Raises:
-            ValueError: If it was saved with another teacher.
-        """
-        if self.optimizer is not None and not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
-        with self._without_teacher():
-            super().load_weights(filepath, *args, **kwargs)
-
-    @contextlib.contextmanager
-    def _without_teacher(self) -> Iterator[None]:
-        self._hidden = {"teacher", "layers"}  # both lead to the teacher
-        try:
-            yield
-        finally:
-            self._hidden = set()
-
-    def __dir__(self) -> list[str]:
-        """Lists the attributes; Keras saves the state of those it finds."""
-        return sorted(set(super().__dir__()) - self._hidden)
-
-    def save_own_variables(self, store: Any) -> None:
-        """Saves the distiller's own state."""
-        super().save_own_variables(store)
-        if self._hidden:
-            save_teacher(self.teacher, store)
-
-    def load_own_variables(self, store: Any) -> None:
-        """Loads the distiller's own state.
-
-        Raises:
-            ValueError: If it was saved with another teacher.
-        """
-        values = {key: store[key] for key in store.keys()}  # noqa: SIM118
-        if not load_teacher(self.teacher, values):
-            # Keras would go on to load the rest, and raise then.
-            self._hidden = set(super().__dir__())
-            raise ValueError(
-                "`teacher` must be the one that these weights were trained "
-                f"with. Received: {self.teacher.name!r}, whose weights differ"
-            )
-        super().load_own_variables(values)
-
-
-def _without(variables: list[Any], others: list[Any]) -> list[Any]:
-    left_out = {id(v) for v in others}
-    return [v for v in variables if id(v) not in left_out]

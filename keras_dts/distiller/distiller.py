@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from keras_dts.backend import one_step
+from keras_dts.backend import checked_batches, one_step
 from keras_dts.chunking import plan_chunks
 from keras_dts.distiller.arguments import (
     check_models,
@@ -141,9 +141,8 @@ class Distiller(TeacherStudentModel):
         # The student's policy decides about loss scaling; its inputs are
         # cast by the student itself.
         kwargs.setdefault("dtype", student.dtype_policy)
-        super().__init__(name=name, autocast=False, **kwargs)
+        super().__init__(teacher, student, name=name, autocast=False, **kwargs)
         self.supports_masking = True
-        self.teacher, self.student = teacher, student
         entries = to_entries(distillation_losses)
         # In a tuple, so that Keras does not wrap the user's lists.
         self._entries = (entries,)
@@ -224,10 +223,8 @@ class Distiller(TeacherStudentModel):
         add_callbacks(self, bound.arguments, guard)
         self.fit_data.for_fit(bound.arguments)
         self._undoable.look_again()
-        try:
+        with guard, self.known_teacher.fixed(), checked_batches():
             return super().fit(*bound.args, **bound.kwargs)
-        finally:
-            guard.stop_watching()
 
     @functools.wraps(keras.Model.train_on_batch)
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
@@ -237,7 +234,8 @@ class Distiller(TeacherStudentModel):
         self.fit_data.for_training_batch(bound.arguments)
         self.objective.notes.clear()
         self._undoable.look_again()
-        logs = super().train_on_batch(*bound.args, **bound.kwargs)
+        with checked_batches():
+            logs = super().train_on_batch(*bound.args, **bound.kwargs)
         if self.on_fault == "raise":
             raise_faults(self, self.objective.notes.counts, "this call", y)
         return logs

@@ -66,7 +66,11 @@ class FaultGuard(keras.callbacks.Callback):
             causes = describe(distiller, counts, self._when(), self._y)
             warnings.warn("\n".join(causes), stacklevel=2)
 
-    def stop_watching(self) -> None:
+    def __enter__(self) -> FaultGuard:
+        """Begins a training; the steps are watched from its first epoch on."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
         """Gives the distiller its `train_function` back."""
         watching = (self._first_step, self._second_step)
         distiller = self._distiller

@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from keras_dts.backend import checked_batches
+from keras_dts.distiller.batch_sizes import check_fit_sizes, check_sizes
 from keras_dts.distiller.given_labels import with_no_labels
 from keras_dts.utils import DataAdapter, flatten
 
@@ -45,7 +47,11 @@ class FitData:
 
         Args:
             options: The arguments by name, which are changed in place.
+
+        Raises:
+            ValueError: If devices do not divide a batch evenly.
         """
+        check_fit_sizes(options)
         # First, because adapters take the batch size out of the arguments.
         size = options.get("validation_batch_size") or options.get("batch_size")
         self._adapt(options, teacher=True, training=True)
@@ -68,13 +74,16 @@ class FitData:
         """Converts the data of `evaluate`.
 
         Raises:
-            ValueError: If arrays are given that nothing evaluates.
+            ValueError: If arrays are given that nothing evaluates, or devices
+                do not divide a batch evenly.
         """
+        check_sizes(options)
         if not self._adapt(options, teacher=self._evaluates_teacher()):
             self._check_is_evaluated(options, "x")
 
     def for_prediction(self, options: dict[str, Any]) -> None:
-        """Converts the data of `predict`."""
+        """Converts the data of `predict`; checks batches as `evaluate` does."""
+        check_sizes(options)
         self._adapt(options, teacher=False)
 
     def for_training_batch(self, options: dict[str, Any]) -> None:
@@ -137,6 +146,7 @@ def converted(
     def convert(self: Any, *args: Any, **kwargs: Any) -> Any:
         bound = inspect.signature(method).bind(self, *args, **kwargs)
         change(self.fit_data, bound.arguments)
-        return method(*bound.args, **bound.kwargs)
+        with checked_batches():
+            return method(*bound.args, **bound.kwargs)
 
     return convert

@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_dts.hub import is_causal
 from keras_dts.logits import Distribution, LogitPair, cross_entropy, kl
@@ -17,14 +16,11 @@ from keras_dts.utils import (
     check_count,
     check_number,
     deserialize,
-    fingerprint,
     serialize,
 )
 
 # What KerasHub calls the weights of its low-rank modules.
 _MODULE = "lora_"
-# The names by which `save_weights` of a distiller keeps a teacher.
-_TEACHER, _LEARNED = "teacher", "learned_{}"
 
 
 @keras.saving.register_keras_serializable(package="keras_dts")
@@ -216,37 +212,3 @@ def check_learns_not(teacher: keras.Model) -> None:
             "`x` must be data for an `OnlineTeacher`, which learns with its "
             "student and must run in each step. Received: a `TeacherCache`"
         )
-
-
-def save_teacher(teacher: keras.Model, store: Any) -> None:
-    """Saves who a teacher is, and what of it the training has moved.
-
-    Args:
-        teacher: The teacher.
-        store: Where to, by name.
-    """
-    learned = learned_of(teacher)
-    store[_TEACHER] = fingerprint(teacher, without=learned)
-    for i, variable in enumerate(learned):
-        store[_LEARNED.format(i)] = keras.ops.convert_to_numpy(variable)
-
-
-def load_teacher(teacher: keras.Model, values: dict[str, Any]) -> bool:
-    """Loads what `save_teacher` saved, and takes it out of the values.
-
-    Args:
-        teacher: The teacher.
-        values: What was saved, by name; perhaps without a teacher.
-
-    Returns:
-        Whether it was this teacher.
-    """
-    learned = learned_of(teacher)
-    saved = values.pop(_TEACHER, None)
-    if saved is None:
-        return True
-    if not np.array_equal(saved, fingerprint(teacher, without=learned)):
-        return False
-    for i, variable in enumerate(learned):
-        variable.assign(values.pop(_LEARNED.format(i)))
-    return True

@@ -12,7 +12,6 @@ from keras_dts.utils.checks import (
 from keras_dts.utils.data_adapter import DataAdapter
 from keras_dts.utils.dtypes import loss_dtype, to_loss_dtype
 from keras_dts.utils.files import replaced, sync_folder, write_text
-from keras_dts.utils.fingerprint import fingerprint
 from keras_dts.utils.keras_losses import is_keras_loss, unreduced
 from keras_dts.utils.models import add_step_counter, layers_in, symbolic_input
 from keras_dts.utils.optional import require, require_matplotlib
@@ -57,7 +56,6 @@ __all__ = [
     "check_temperature",
     "check_weight",
     "deserialize",
-    "fingerprint",
     "flatten",
     "is_keras_loss",
     "is_partial",

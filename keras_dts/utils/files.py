@@ -9,13 +9,18 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def replaced(path: Path) -> Iterator[Path]:
+def replaced(path: Path, writer: int = 0) -> Iterator[Path]:
     """Yields a path beside `path`, whose file then takes its place.
 
     Nobody finds half of a file at `path`: not a reader, and not who comes after
     a process that was killed. A link is followed.
+
+    Args:
+        path: The path of the file.
+        writer: A number of its own for each process that writes the file at
+            the same time; the last one's stays.
     """
-    with _beside(path.resolve()) as part:
+    with _beside(path.resolve(), writer) as part:
         yield part
 
 
@@ -33,8 +38,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    part = path.with_name(f"part.{path.name}")
+def _beside(path: Path, writer: int = 0) -> Iterator[Path]:
+    part = path.with_name(f"part{writer or ''}.{path.name}")
     # Made anew, so that a link in its place is not followed.
     part.unlink(missing_ok=True)
     try:

@@ -5,6 +5,7 @@ A process of replicas runs them one after the other, and writes what it found.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -154,23 +155,31 @@ def language_model(width: int, regularizer: Any) -> keras.Model:
     )
 
 
-def make(case: Case) -> Any:
-    """Returns the compiled distiller of a case, with planted weights."""
+def make(case: Case, teacher_scope: Any = None) -> Any:
+    """Returns the compiled distiller of a case, with planted weights.
+
+    Args:
+        case: The case.
+        teacher_scope: `None`, or a context in which the teacher is made.
+    """
     rng = np.random.default_rng(7)
     model = language_model if case.tokens else classifier
-    teacher, student = model(12, None), model(6, case.regularizer)
+    with teacher_scope or contextlib.nullcontext():
+        teacher = model(12, None)
+    student = model(6, case.regularizer)
     for one, scale in ((teacher, 1.5), (student, 0.5)):
         one.set_weights(
             [
                 scale * rng.normal(size=w.shape).astype("float32")
-                for w in one.get_weights()
+                for w in one.weights
             ]
         )
     distiller = case.distiller(teacher, student)
     crossentropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     options = {"loss": crossentropy, **case.options}
     optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
-    distiller.compile(optimizer, jit_compile=False, **options)
+    on_jax = keras.config.backend() == "jax"  # which has no graphs but XLA's
+    distiller.compile(optimizer, jit_compile=on_jax, **options)
     return distiller
 
 

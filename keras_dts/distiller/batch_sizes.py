@@ -1,0 +1,101 @@
+"""The sizes of batches, as far as they are known before a training."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+
+from keras_dts.backend import batch_devices, indivisible
+from keras_dts.cache import TeacherCache
+
+_DEFAULT_SIZE = 32  # Keras's own
+
+
+def check_fit_sizes(options: dict[str, Any]) -> None:
+    """Raises if devices do not divide the batches of `fit`.
+
+    Args:
+        options: Its arguments by name, as they were given.
+
+    Raises:
+        ValueError: If a batch of arrays or of a cache does not divide.
+    """
+    if batch_devices() == 1:
+        return
+    epochs = options.get("epochs", 1) - options.get("initial_epoch", 0)
+    examples = _examples_of(options.get("x"))
+    given = options.get("validation_data")
+    if given is not None:
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(given)
+        others = _examples_of(x)
+    elif examples is not None and options.get("validation_split"):
+        left = math.floor(examples * (1 - options["validation_split"]))
+        examples, others = left, examples - left
+    else:
+        others = None
+    size = options.get("batch_size")
+    _check("x", examples, size, options.get("steps_per_epoch"), epochs)
+    name = "validation_split" if given is None else "validation_data"
+    size = options.get("validation_batch_size") or size
+    _check(name, others, size, options.get("validation_steps"), epochs)
+
+
+def check_sizes(options: dict[str, Any]) -> None:
+    """Raises if devices do not divide the batches of `evaluate` or `predict`.
+
+    Args:
+        options: The arguments by name, as they were given.
+
+    Raises:
+        ValueError: If a batch of arrays or of a cache does not divide.
+    """
+    if batch_devices() > 1:
+        examples = _examples_of(options.get("x"))
+        size = options.get("batch_size")
+        _check("x", examples, size, options.get("steps"), 1)
+
+
+def _examples_of(x: Any) -> int | None:
+    """Returns how many examples inputs have, or `None` for a stream."""
+    if isinstance(x, TeacherCache):
+        return len(x)
+    while isinstance(x, dict):
+        x = next(iter(x.values()), None)
+    if isinstance(x, (list, tuple)) and hasattr(next(iter(x), None), "shape"):
+        x = x[0]
+    if isinstance(x, (list, tuple)):  # of strings
+        return len(x)
+    shape = getattr(x, "shape", None)
+    return int(shape[0]) if shape else None
+
+
+def _check(
+    name: str,
+    examples: int | None,
+    size: int | None,
+    steps: int | None,
+    epochs: int,
+) -> None:
+    """Raises for the first batch that the devices do not divide.
+
+    Args:
+        name: The argument that holds the data.
+        examples: The number of examples, or `None` if it is not known.
+        size: The `batch_size`.
+        steps: How many batches an epoch has, if it does not have all.
+        epochs: The number of epochs.
+    """
+    if not examples:
+        return
+    if not size:
+        size = math.ceil(examples / steps) if steps else _DEFAULT_SIZE
+    batches = math.ceil(examples / size)
+    reached = batches if steps is None else steps * epochs
+    devices, data = batch_devices(), f"`{name}`"
+    first, last = min(size, examples), examples % size
+    if first % devices:
+        raise indivisible(first, devices, data=data)
+    if reached >= batches and last % devices:
+        raise indivisible(last, devices, "a last batch", data)

@@ -1,0 +1,146 @@
+"""JAX: several devices and processes train as one device does."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import cases
+import numpy as np
+import pytest
+from processes import free_port, run_together
+
+import keras_dts
+
+CHILD = Path(__file__).with_name("jax_child.py")
+COUNT = "--xla_force_host_platform_device_count="
+TOLERANCE = 1e-5
+CASES = ["reference", "after", "difficulty", "features", "chunks", "silent"]
+CASES += ["cached"]
+
+
+def on(devices, tasks, folder, **environment):
+    """Returns the environment of a process with a number of devices."""
+    flags = re.sub(rf"{COUNT}\d+", "", os.environ["XLA_FLAGS"])
+    return {
+        "XLA_FLAGS": f"{COUNT}{devices} {flags}",
+        "TASKS": tasks,
+        "FOLDER": str(folder),
+        **environment,
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def runs(folder):
+    """What four processes came to, of which the last two train together."""
+    address = f"localhost:{free_port()}"
+    together = [
+        on(
+            2,
+            "some_shared saved",
+            folder,
+            KERAS_DISTRIBUTION_JOB_ADDRESSES=address,
+            KERAS_DISTRIBUTION_NUM_PROCESSES="2",
+            KERAS_DISTRIBUTION_PROCESS_ID=str(process),
+        )
+        for process in range(2)
+    ]
+    four = "shared models_divided compiled_step resumed"
+    printed = run_together(
+        [CHILD],
+        [on(2, "alone shared", folder), on(4, four, folder), *together],
+        timeout=400,
+    )
+    return [json.loads(lines.splitlines()[-1]) for lines in printed]
+
+
+@pytest.fixture(scope="module")
+def alone(runs):
+    return runs[0]["alone"]
+
+
+def check(run, other):
+    """Compares what two trainings ended with, and what they logged."""
+    assert set(run) == set(other)
+    for name in run:
+        np.testing.assert_allclose(
+            run[name], other[name], atol=TOLERANCE, rtol=0, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_devices_of_a_process_train_as_one(runs, alone, case):
+    for two_or_four in runs[:2]:
+        check(two_or_four["shared"][case], alone[case])
+
+
+@pytest.mark.parametrize("case", ["reference", "features", "chunks"])
+def test_two_processes_train_as_one(runs, alone, case):
+    for process in runs[2:]:
+        check(process["some_shared"][case], alone[case])
+
+
+def test_cases_move_what_they_compare(alone):
+    for name, run in alone.items():
+        for log in ("loss", "gap"):
+            assert np.ptp(run[f"log {log}"]) > 0.05, (name, log)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_teacher_in_parts_teaches_as_a_whole_one(runs, alone, replicas):
+    found = runs[1]["models_divided"][str(replicas)]
+    check(found["run"], alone["reference"])
+    part = 12 * replicas // 4
+    assert found["before"] == found["after"]
+    assert found["after"] == {
+        "sequential/hidden/kernel": [[8, part]],
+        "sequential/hidden/bias": [[part]],
+        "sequential/dense/kernel": [[part, 5]],
+    }
+
+
+def test_no_device_holds_a_whole_matrix_in_a_step(runs):
+    step = runs[1]["compiled_step"]
+    assert step["parts"]
+    assert not step["whole"]
+    assert step["arguments"] < 0.5 * step["teacher"]
+
+
+def test_a_training_goes_on_with_fewer_devices(runs):
+    unbroken, resumed = runs[1]["resumed"]
+    for one, two in zip(unbroken, resumed, strict=True):
+        np.testing.assert_allclose(two, one, atol=TOLERANCE)
+
+
+def test_what_processes_save_is_loaded_by_one(runs, folder):
+    saved = runs[2]["saved"]
+    assert saved["loaded"] == saved["end"]
+    distiller = cases.make(cases.CASES["reference"])
+    for name in ("last", "run"):
+        # The fingerprint of the teacher is that of a whole one.
+        distiller.load_weights(folder / f"{name}.weights.h5")
+        for one, two in zip(
+            distiller.student.get_weights(), saved["end"], strict=True
+        ):
+            np.testing.assert_array_equal(one.ravel(), np.float32(two))
+    data = cases.data(cases.CASES["reference"])
+    for process in "01":
+        cache = keras_dts.TeacherCache(folder / process, (data["x"], data["y"]))
+        assert cache.verify(distiller.teacher) < TOLERANCE
+    assert not [*folder.glob("*part*")]
+
+
+def test_a_model_in_parts_is_not_saved_whole(runs, folder):
+    message = "`save` needs all weights in each process."
+    for process in runs[2:]:
+        refused = process["saved"]["refused"]
+        assert refused.startswith(message)
+        assert refused.endswith(
+            "'sequential/hidden/kernel', divided among processes"
+        )
+    assert not [*folder.glob("*.keras")]
