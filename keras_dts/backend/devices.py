@@ -35,13 +35,16 @@ def batch_devices() -> int:
 
     It is 1 without a `keras.distribution`, and on other backends.
     """
-    devices = _data_parallel_devices()
+    devices = data_parallel_devices()
     # A process that holds a part of a model gets all of that model's batch.
     return max(devices // _jax().process_count(), 1) if devices > 1 else 1
 
 
-def _data_parallel_devices() -> int:
-    """Returns the length of the axis that divides batches, else 1."""
+def data_parallel_devices() -> int:
+    """Returns among how many devices each batch is divided, of all processes.
+
+    It is 1 without a `keras.distribution`, and on other backends.
+    """
     layout = keras.distribution.distribution() if _on_jax() else None
     if layout is None:
         return 1
@@ -64,7 +67,7 @@ def checked_batches() -> Iterator[None]:
         yield
     except ValueError as error:
         found = _INDIVISIBLE.search(str(error))
-        if not found or int(found[1]) != _data_parallel_devices():
+        if not found or int(found[1]) != data_parallel_devices():
             raise
         raise indivisible(int(found[2]), int(found[1])) from error
 

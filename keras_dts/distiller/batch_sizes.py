@@ -20,12 +20,15 @@ def check_fit_sizes(options: dict[str, Any]) -> None:
         options: Its arguments by name, as they were given.
 
     Raises:
-        ValueError: If a batch of arrays or of a cache does not divide.
+        ValueError: If a batch of arrays does not divide, or one of a cache
+            that validates.
     """
     if batch_devices() == 1:
         return
     epochs = options.get("epochs", 1) - options.get("initial_epoch", 0)
-    examples = _examples_of(options.get("x"))
+    x = options.get("x")
+    # Of a cache, what does not divide is left out.
+    examples = None if isinstance(x, TeacherCache) else _examples_of(x)
     given = options.get("validation_data")
     if given is not None:
         x, _, _ = keras.utils.unpack_x_y_sample_weight(given)
