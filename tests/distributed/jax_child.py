@@ -20,7 +20,7 @@ from keras import layers
 import keras_dts
 from keras_dts.distiller.state import groups_of
 
-FOLDER = os.environ["FOLDER"]
+FOLDER = os.environ.get("FOLDER", "")  # none where tests are collected
 PROCESSES = int(os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", "1"))
 # The units of a teacher, a number that nothing else has.
 WIDE = 1024
