@@ -13,21 +13,32 @@ from processes import free_port, run_together
 import keras_dts
 
 CHILD = Path(__file__).with_name("jax_child.py")
+POD = Path(__file__).parents[2] / "examples" / "distributed" / "jax_pod.py"
 COUNT = "--xla_force_host_platform_device_count="
 TOLERANCE = 1e-5
 CASES = ["reference", "after", "difficulty", "features", "chunks", "silent"]
 CASES += ["cached"]
 
 
-def on(devices, tasks, folder, **environment):
+def on(devices, **environment):
     """Returns the environment of a process with a number of devices."""
     flags = re.sub(rf"{COUNT}\d+", "", os.environ["XLA_FLAGS"])
-    return {
-        "XLA_FLAGS": f"{COUNT}{devices} {flags}",
-        "TASKS": tasks,
-        "FOLDER": str(folder),
-        **environment,
-    }
+    return {"XLA_FLAGS": f"{COUNT}{devices} {flags}", **environment}
+
+
+def job(processes, devices, **environment):
+    """Returns the environments of processes that train together."""
+    address = f"localhost:{free_port()}"
+    return [
+        on(
+            devices,
+            KERAS_DISTRIBUTION_JOB_ADDRESSES=address,
+            KERAS_DISTRIBUTION_NUM_PROCESSES=str(processes),
+            KERAS_DISTRIBUTION_PROCESS_ID=str(process),
+            **environment,
+        )
+        for process in range(processes)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -38,22 +49,17 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def runs(folder):
     """What four processes came to, of which the last two train together."""
-    address = f"localhost:{free_port()}"
-    together = [
-        on(
-            2,
-            "some_shared saved",
-            folder,
-            KERAS_DISTRIBUTION_JOB_ADDRESSES=address,
-            KERAS_DISTRIBUTION_NUM_PROCESSES="2",
-            KERAS_DISTRIBUTION_PROCESS_ID=str(process),
-        )
-        for process in range(2)
-    ]
-    four = "shared models_divided compiled_step resumed"
+    tasks = (
+        "alone shared",
+        "shared models_divided compiled_step resumed",
+        "some_shared saved",
+    )
+    alone, four, together = (
+        {"TASKS": names, "FOLDER": str(folder)} for names in tasks
+    )
     printed = run_together(
         [CHILD],
-        [on(2, "alone shared", folder), on(4, four, folder), *together],
+        [on(2, **alone), on(4, **four), *job(2, devices=2, **together)],
         timeout=400,
     )
     return [json.loads(lines.splitlines()[-1]) for lines in printed]
@@ -144,3 +150,15 @@ def test_a_model_in_parts_is_not_saved_whole(runs, folder):
             "'sequential/hidden/kernel', divided among processes"
         )
     assert not [*folder.glob("*.keras")]
+
+
+def test_the_example_begins_as_a_job_and_goes_on_after_a_stop(tmp_path):
+    (first,), (second,) = (
+        run_together([POD, tmp_path / "run"], environments)
+        for environments in (job(1, 4, EPOCHS="1"), [on(4, EPOCHS="2")])
+    )
+    assert "Epoch" not in first  # Keras names none of a single one
+    assert re.findall(r"Epoch (./.)", second) == ["2/2"]
+    for printed in (first, second):
+        assert "4/4" in printed
+        assert "\n  token_embedding/reverse_embeddings 65,536" in printed
