@@ -12,7 +12,6 @@ from keras_dts.backend.devices import (
     batch_devices,
     bytes_on_devices,
     checked_batches,
-    data_parallel_devices,
     indivisible,
     is_divided,
     numpy_value,
@@ -20,9 +19,11 @@ from keras_dts.backend.devices import (
     process_index,
     spanning,
 )
+from keras_dts.backend.engines import check_engine
 from keras_dts.backend.gradients import value_and_grad
 from keras_dts.backend.loops import assign_repeatedly, repeat
 from keras_dts.backend.processes import (
+    batch_multiple,
     dealing,
     process_part,
     shares_arrays,
@@ -71,13 +72,14 @@ __all__ = [
     "assign_if",
     "assign_repeatedly",
     "batch_devices",
+    "batch_multiple",
     "bytes_on_devices",
     "can_stop",
     "careful",
+    "check_engine",
     "checked_batches",
     "class_log_probs",
     "compiled",
-    "data_parallel_devices",
     "dealing",
     "exact_difference",
     "excess",

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_dts.backend.processes import batch_multiple
 from keras_dts.backend.replicas import process_count
 
 # What JAX says of a batch that its devices do not divide.
@@ -35,23 +36,9 @@ def batch_devices() -> int:
 
     It is 1 without a `keras.distribution`, and on other backends.
     """
-    devices = data_parallel_devices()
     # A process that holds a part of a model gets all of that model's batch.
+    devices = batch_multiple()
     return max(devices // _jax().process_count(), 1) if devices > 1 else 1
-
-
-def data_parallel_devices() -> int:
-    """Returns among how many devices each batch is divided, of all processes.
-
-    It is 1 without a `keras.distribution`, and on other backends.
-    """
-    layout = keras.distribution.distribution() if _on_jax() else None
-    if layout is None:
-        return 1
-    mesh = layout.device_mesh
-    devices = dict(zip(mesh.axis_names, mesh.shape, strict=True))
-    length: int = devices[layout.batch_dim_name]
-    return length
 
 
 @contextlib.contextmanager
@@ -67,7 +54,7 @@ def checked_batches() -> Iterator[None]:
         yield
     except ValueError as error:
         found = _INDIVISIBLE.search(str(error))
-        if not found or int(found[1]) != data_parallel_devices():
+        if not found or int(found[1]) != batch_multiple():
             raise
         raise indivisible(int(found[2]), int(found[1])) from error
 

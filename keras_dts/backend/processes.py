@@ -11,11 +11,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dts.backend.devices import (
-    data_parallel_devices,
-    indivisible,
-    process_index,
-)
 from keras_dts.backend.replicas import process_count
 
 
@@ -29,14 +24,14 @@ def process_part() -> tuple[int, int]:
         `(index, count)`; `(0, 1)` is all of it.
     """
     if (count := process_count()) > 1:
-        return process_index(), count
-    devices = data_parallel_devices()
-    if devices == 1:
-        return 0, 1
-    processes: int = importlib.import_module("jax").process_count()
-    # A model may be divided among processes, which take one part together.
-    count = min(processes, devices)
-    return process_index() // (processes // count), count
+        return _torch_distributed().get_rank(), count
+    replicas = batch_multiple()
+    if replicas > 1:
+        jax: Any = importlib.import_module("jax")
+        processes = jax.process_count()
+        count = min(processes, replicas)
+        return jax.process_index() // (processes // count), count
+    return 0, 1
 
 
 def shares_arrays() -> bool:
@@ -46,6 +41,19 @@ def shares_arrays() -> bool:
     for those of the process alone.
     """
     return process_count() > 1
+
+
+def batch_multiple() -> int:
+    """Returns what the size of a batch must be a multiple of.
+
+    JAX gives each replica of a `keras.distribution` as many examples as the
+    others; elsewhere the number is 1.
+    """
+    found = keras.distribution.distribution()
+    if keras.config.backend() != "jax" or found is None:
+        return 1
+    mesh = found.device_mesh
+    return int(mesh.shape[mesh.axis_names.index(found.batch_dim_name)])
 
 
 def dealing(
@@ -74,7 +82,7 @@ def dealing(
 
     Raises:
         ValueError: If processes have other data or arguments, on all of them;
-            or if JAX's devices do not divide a batch.
+            or if a batch cannot be shared by the replicas of a distribution.
     """
     # Nothing is drawn in vain, so that one process draws as it always did.
     seed = random.randrange(2**63) if shuffle else 0
@@ -88,13 +96,17 @@ def dealing(
             f"trains on a part of each batch. Received: {', '.join(mine)}; "
             f"and something else on process {others[0]}"
         )
-    devices = data_parallel_devices()
-    if batch_size % devices:
-        raise indivisible(batch_size, devices, data=f"`{argument}`")
+    multiple = batch_multiple()
+    if batch_size % multiple:
+        raise ValueError(
+            "`batch_size` must be a multiple of the number of replicas, which "
+            f"share each batch. Received: batch_size={batch_size}, and "
+            f"{multiple} replicas"
+        )
     return {
         "seed": found[0][0],
         "part": process_part(),
-        "drop_remainder": examples % batch_size % devices != 0,
+        "drop_remainder": examples % batch_size % multiple != 0,
     }
 
 
@@ -102,8 +114,7 @@ def _gathered(numbers: Sequence[int]) -> list[Sequence[int]]:
     """Returns whole numbers below 2**63 of every process, in their order."""
     if (count := process_count()) > 1:
         found: list[Any] = [None] * count
-        ranks: Any = importlib.import_module("torch.distributed")
-        ranks.all_gather_object(found, list(numbers))
+        _torch_distributed().all_gather_object(found, list(numbers))
         return found
     on_jax = keras.config.backend() == "jax"
     if on_jax and importlib.import_module("jax").process_count() > 1:
@@ -113,3 +124,7 @@ def _gathered(numbers: Sequence[int]) -> list[Sequence[int]]:
         found = utils.process_allgather(halves).tolist()
         return [[high * 2**32 + low for high, low in one] for one in found]
     return [numbers]
+
+
+def _torch_distributed() -> Any:
+    return importlib.import_module("torch.distributed")

@@ -20,14 +20,14 @@ def check_fit_sizes(options: dict[str, Any]) -> None:
         options: Its arguments by name, as they were given.
 
     Raises:
-        ValueError: If a batch of arrays does not divide, or one of a cache
-            that validates.
+        ValueError: If a batch of arrays, or of a cache for the validation,
+            does not divide.
     """
     if batch_devices() == 1:
         return
     epochs = options.get("epochs", 1) - options.get("initial_epoch", 0)
     x = options.get("x")
-    # Of a cache, what does not divide is left out.
+    # A cache leaves out the last batch of a training by itself.
     examples = None if isinstance(x, TeacherCache) else _examples_of(x)
     given = options.get("validation_data")
     if given is not None:

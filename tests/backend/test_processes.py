@@ -5,11 +5,11 @@ import random
 import keras
 import pytest
 
-from keras_dts.backend import dealing, process_part
+from keras_dts.backend import batch_multiple, dealing, process_part
 
 
 def test_one_process_takes_all_of_each_batch():
-    assert process_part() == (0, 1)
+    assert (process_part(), batch_multiple()) == ((0, 1), 1)
     state = random.getstate()
     assert dealing("x", 9, 4, shuffle=False) == {
         "seed": 0,
@@ -30,12 +30,12 @@ def test_the_seed_follows_from_that_of_keras():
 @pytest.mark.jax
 def test_devices_share_batches_evenly():
     with keras.distribution.DataParallel(devices=["cpu:0", "cpu:1"]).scope():
-        assert process_part() == (0, 1)
+        assert (process_part(), batch_multiple()) == ((0, 1), 2)
         dropped = [
             dealing("x", examples, 4, shuffle=False)["drop_remainder"]
             for examples in (8, 9, 10)
         ]
         assert dropped == [False, True, False]
-        message = "The 2 devices .* Received: a batch of 3 examples in `x`"
+        message = "`batch_size` must be a multiple .* batch_size=3, and 2 repl"
         with pytest.raises(ValueError, match=message):
             dealing("x", 9, 3, shuffle=False)

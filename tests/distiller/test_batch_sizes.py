@@ -1,7 +1,4 @@
-"""Batches that several devices do not divide are refused, and named.
-
-A cache leaves them out of a training.
-"""
+"""Batches that several devices do not divide are refused, and named."""
 
 import keras
 import numpy as np
@@ -77,16 +74,16 @@ def test_evaluations_and_predictions_are_refused_before_a_step(model):
 
 # JAX's own, of which `pytest.warns` tells anew.
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept")
-def test_the_rest_of_a_cache_is_left_out(model, tmp_path):
+def test_caches_are_refused_in_evaluations_alone(model, tmp_path):
     cache = keras_dts.cache_teacher(
         model.teacher, (X[:13], Y[:13]), tmp_path, verbose=False
     )
+    with pytest.raises(ValueError, match="a last batch of 5 examples in `x`"):
+        model.evaluate(cache, batch_size=8)
+    with pytest.raises(ValueError, match="of 3 examples in `validation_data`"):
+        model.fit(X, Y, batch_size=10, validation_data=cache, verbose=0)
     with pytest.warns(UserWarning, match="The last 5 of 13 examples"):
         model.fit(cache, batch_size=8, verbose=0)
-    with pytest.raises(ValueError, match="a batch of 5 examples in `x`"):
-        model.fit(cache, batch_size=5, verbose=0)
-    with pytest.raises(ValueError, match="a last batch of 5 examples in `x`"):
-        model.evaluate(cache, batch_size=8, verbose=0)
 
 
 class Batches(keras.utils.PyDataset):

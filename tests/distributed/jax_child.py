@@ -11,7 +11,6 @@ import sys
 import tempfile
 
 import cases
-import jax
 import keras
 import numpy as np
 from helpers import blobs, crossentropy, randomize
@@ -20,7 +19,7 @@ from keras import layers
 import keras_dts
 from keras_dts.distiller.state import groups_of
 
-FOLDER = os.environ.get("FOLDER", "")  # none where tests are collected
+FOLDER = os.environ.get("FOLDER")
 PROCESSES = int(os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", "1"))
 # The units of a teacher, a number that nothing else has.
 WIDE = 1024
@@ -152,6 +151,8 @@ def models_divided():
 
 def compiled_step():
     """Says what one compiled step with a wide teacher needs."""
+    import jax
+
     keras.utils.clear_session()
     keras.distribution.set_distribution(model_parallel({}))
     with model_parallel(DIVIDED).scope():

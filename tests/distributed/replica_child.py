@@ -178,8 +178,7 @@ def main():
     if not ON_TENSORFLOW:
         results["without gradient"] = without_gradient()
         results["messages"] = messages()
-    print()
-    print(json.dumps(results))
+    sys.stdout.write(f"\n{json.dumps(results)}\n")
 
 
 if __name__ == "__main__":
