@@ -19,6 +19,7 @@ from keras_dts.backend.devices import (
     process_index,
     spanning,
 )
+from keras_dts.backend.engines import check_engine
 from keras_dts.backend.gradients import value_and_grad
 from keras_dts.backend.loops import assign_repeatedly, repeat
 from keras_dts.backend.processes import (
@@ -75,6 +76,7 @@ __all__ = [
     "bytes_on_devices",
     "can_stop",
     "careful",
+    "check_engine",
     "checked_batches",
     "class_log_probs",
     "compiled",

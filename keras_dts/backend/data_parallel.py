@@ -76,7 +76,22 @@ class DataParallel:
 
 
 def _joined(layers: Sequence[Any]) -> Any:
+    """Returns the layers as a module of `DistributedDataParallel`.
+
+    Raises:
+        ValueError: If others than Keras's variables would train, as after
+            `fully_shard`.
+    """
     torch: Any = importlib.import_module("torch")
+    known = {id(w.value) for layer in layers for w in layer.weights}
+    for layer in layers:
+        for name, parameter in layer.named_parameters():
+            if id(parameter) not in known:
+                raise ValueError(
+                    "The parameters of a model must be those of Keras's "
+                    "variables, which train. Received: "
+                    f"{type(parameter).__name__} for {name} of {layer.name!r}"
+                )
 
     class Layers(torch.nn.Module):
         def __init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from keras_dts.backend import check_engine
 from keras_dts.cache import CacheAdapter, TeacherCache
 from keras_dts.distiller.array_adapter import ArrayAdapter
 from keras_dts.distiller.before_step import BeforeStep
@@ -79,6 +80,7 @@ def compose(
         (cache, arrays, raw),
         lambda: distiller.evaluates_teacher,
         steps.check_given_labels,
+        lambda: check_engine(distiller),
     )
     before = BeforeStep(distiller, models, policies, student_loss)
     return Parts(models, objective, logs, steps, fit_data, before)

@@ -26,6 +26,7 @@ class FitData:
             opened and then preprocessed.
         evaluates_teacher: Returns whether evaluations run the teacher.
         check_labels: Raises for labels that Keras would change.
+        check_engine: Raises if `fit` cannot train by the replicas there are.
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class FitData:
         adapters: tuple[DataAdapter, ...],
         evaluates_teacher: Callable[[], bool],
         check_labels: Callable[[Any], None],
+        check_engine: Callable[[], None],
     ) -> None:
         self._adapters = adapters
         self._evaluates_teacher = evaluates_teacher
         self._check = check_labels
+        self._check_engine = check_engine
 
     def add_first(self, adapter: DataAdapter) -> None:
         """Adds an adapter that sees the data before all others."""
@@ -49,8 +52,10 @@ class FitData:
             options: The arguments by name, which are changed in place.
 
         Raises:
-            ValueError: If devices do not divide a batch evenly.
+            ValueError: If devices do not divide a batch evenly, or replicas
+                cannot train as `fit` is to.
         """
+        self._check_engine()
         check_fit_sizes(options)
         # First, because adapters take the batch size out of the arguments.
         size = options.get("validation_batch_size") or options.get("batch_size")

@@ -72,6 +72,8 @@ def test_evaluations_and_predictions_are_refused_before_a_step(model):
             call(**options)
 
 
+# JAX's own, of which `pytest.warns` tells anew.
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept")
 def test_caches_are_refused_in_evaluations_alone(model, tmp_path):
     cache = keras_dts.cache_teacher(
         model.teacher, (X[:13], Y[:13]), tmp_path, verbose=False

@@ -123,4 +123,4 @@ if __name__ == "__main__":
     path, address = sys.argv[1:]
     count, index = (int(os.environ[n]) for n in ("WORLD_SIZE", "RANK"))
     with together(address, count, index):
-        sys.stdout.write(json.dumps(run(path, index)))
+        sys.stdout.write("\n" + json.dumps(run(path, index)))

@@ -1,0 +1,57 @@
+"""What the engines of several devices cannot do, said before they fail."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import keras
+
+
+def check_engine(model: Any) -> None:
+    """Raises a `ValueError` if `fit` would fail, or train wrongly, by replicas.
+
+    Args:
+        model: A compiled model.
+    """
+    if keras.config.backend() == "torch":
+        _check_torch()
+    elif keras.config.backend() == "tensorflow":
+        _check_tensorflow(model)
+
+
+def _check_torch() -> None:
+    found = keras.distribution.distribution()
+    if found is not None:
+        raise ValueError(
+            "`keras.distribution` must not be set on PyTorch, where `fit` "
+            "would train without it. Start processes by `torchrun`, and call "
+            "`torch.distributed.init_process_group()` in each. Received: "
+            f"{type(found).__name__}"
+        )
+
+
+def _check_tensorflow(model: Any) -> None:
+    tf: Any = importlib.import_module("tensorflow")
+    strategy = model.distribute_strategy
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        raise ValueError(
+            "`fit` of Keras 3 does not train under a "
+            "`MultiWorkerMirroredStrategy` "
+            "(https://github.com/keras-team/keras/issues/20585). Run "
+            "`strategy.run(distiller.train_step, args=(batch,))` in a loop "
+            "(examples/distributed/tf_workers.py). Received: "
+            f"{strategy.num_replicas_in_sync} replicas"
+        )
+    if strategy is None or strategy.num_replicas_in_sync == 1:
+        return
+    accumulated = getattr(model.optimizer, "gradient_accumulation_steps", None)
+    for name, steps in (
+        ("gradient_accumulation_steps", accumulated),
+        ("steps_per_execution", model.steps_per_execution),
+    ):
+        if (steps or 1) > 1:
+            raise ValueError(
+                f"`{name}` must be 1 under a strategy of several replicas, for "
+                f"which Keras does not allow others. Received: {name}={steps}"
+            )

@@ -1,0 +1,86 @@
+"""TensorFlow's replicas and PyTorch's processes train as one device does."""
+
+import json
+from pathlib import Path
+
+import cases
+import keras
+import numpy as np
+import pytest
+from processes import free_port, run_together
+
+CHILD = Path(__file__).with_name("replica_child.py")
+BACKEND = keras.config.backend()
+TOLERANCE = 1e-5
+NAMES = list(cases.CASES)
+if BACKEND == "tensorflow":  # what PyTorch shows need not be shown twice
+    NAMES = ["reference", "features", "uneven", "silent", "sum"]
+    NAMES += ["tokens", "difficulty", "chunks"]
+
+
+@pytest.fixture(scope="module")
+def replicas():
+    """What two replicas came to: one object, or on PyTorch one of each."""
+    address = {"ADDRESS": f"localhost:{free_port()}", "COUNT": "2"}
+    ranks = 1 if BACKEND == "tensorflow" else 2
+    printed = run_together(
+        [CHILD, ",".join(NAMES)],
+        [{**address, "RANK": str(rank)} for rank in range(ranks)],
+        timeout=300,
+    )
+    return [json.loads(lines.splitlines()[-1]) for lines in printed]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_replicas_train_as_one_device(replicas, name):
+    alone = replicas[0]["alone"][name]
+    for replica in replicas:
+        found = replica["together"][name]
+        assert set(found) == set(alone)
+        for key in alone:
+            np.testing.assert_allclose(
+                found[key], alone[key], atol=TOLERANCE, rtol=0, err_msg=key
+            )
+
+
+def test_replicas_end_with_the_same_bits(replicas):
+    for replica in replicas[1:]:
+        assert replica["together"] == replicas[0]["together"]
+
+
+def test_replicas_use_the_same_temperature_in_each_step(replicas):
+    first, second = (
+        [replica["used"][rank] for rank, replica in enumerate(replicas)]
+        if BACKEND == "torch"
+        else replicas[0]["used"]
+    )
+    assert len(first) >= 20
+    assert first == second
+    assert len(set(first)) > 10, "it moves"
+
+
+def test_what_learns_by_itself_is_refused(replicas):
+    for replica in replicas:
+        assert "Received: MetaTemperature" in replica["refused"]
+
+
+def test_a_bad_label_in_one_replica_stops_all(replicas):
+    for replica in replicas:
+        assert "99" in replica["broken"]["error"]
+        assert replica["broken"]["unchanged"]
+
+
+@pytest.mark.torch
+def test_a_weight_without_a_gradient_is_named(replicas):
+    for replica in replicas:
+        assert "no gradient for ['b/kernel'" in replica["without gradient"]
+
+
+@pytest.mark.torch
+def test_steps_send_few_messages(replicas):
+    assert replicas[0]["messages"] == {
+        "constant": 4,
+        "dts": 4,
+        "auto": 5,
+        "adakd": 6,
+    }
