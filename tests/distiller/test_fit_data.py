@@ -54,7 +54,10 @@ class Model:
     def __init__(self, *adapters, evaluates_teacher=False):
         self.evaluates_teacher = evaluates_teacher
         self.fit_data = FitData(
-            adapters, lambda: self.evaluates_teacher, lambda y: None
+            adapters,
+            lambda: self.evaluates_teacher,
+            lambda y: None,
+            lambda: None,
         )
 
     fit = converted(method, FitData.for_fit)
