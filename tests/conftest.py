@@ -41,6 +41,7 @@ BACKENDS = ("jax", "tensorflow", "torch")
 ONE_BACKEND = {
     "keras_dts": "jax",
     "tests/benchmarks": "jax",
+    "tests/benchmarks/test_own_text.py": "torch",
     "tests/cli": "jax",
     "tests/docs": "jax",
     "tests/examples": "jax",

@@ -18,6 +18,13 @@ from keras import ops
 
 from keras_dts.types import Tensor
 
+# Steps ask often; Keras has imported its backend.
+_backend: str = keras.config.backend()
+_distributed: Any = (
+    importlib.import_module("torch.distributed")
+    if _backend == "torch"
+    else None
+)
 # Whether this thread computes a training step. Outside of one no replica may
 # wait for the others, which may compute nothing.
 _local = threading.local()
@@ -38,7 +45,7 @@ def joined_replicas() -> int:
     """Returns how many replicas compute this step; 1 outside of `together`."""
     if not getattr(_local, "together", False):
         return 1
-    return replica_count() if _on_tensorflow() else process_count()
+    return process_count() if _backend == "torch" else replica_count()
 
 
 def replica_count() -> int:
@@ -47,7 +54,7 @@ def replica_count() -> int:
     Keras divides losses by that number, since the replicas' gradients are
     summed. It is 1 on the other backends.
     """
-    if not _on_tensorflow():
+    if _backend != "tensorflow":
         return 1
     tf: Any = importlib.import_module("tensorflow")
     count: int = tf.distribute.get_strategy().num_replicas_in_sync
@@ -56,12 +63,11 @@ def replica_count() -> int:
 
 def process_count() -> int:
     """Returns how many processes PyTorch trains in; 1 on other backends."""
-    if keras.config.backend() != "torch":
+    if _distributed is None or not _distributed.is_available():
         return 1
-    distributed = _torch_distributed()
-    if not distributed.is_available() or not distributed.is_initialized():
+    if not _distributed.is_initialized():
         return 1
-    count: int = distributed.get_world_size()
+    count: int = _distributed.get_world_size()
     return count
 
 
@@ -73,11 +79,11 @@ def total(values: Tensor) -> Tensor:
     """
     if joined_replicas() == 1:
         return ops.stop_gradient(values)
-    if _on_tensorflow():
+    if _backend == "tensorflow":
         values = ops.stop_gradient(values)
         return ops.stop_gradient(_context().all_reduce("SUM", values))
     summed = values.detach().clone()
-    _torch_distributed().all_reduce(summed)
+    _distributed.all_reduce(summed)
     return summed
 
 
@@ -92,7 +98,7 @@ def gathered(values: Tensor) -> tuple[Tensor, Any]:
     """
     if joined_replicas() == 1:
         return ops.stop_gradient(values), 0
-    if _on_tensorflow():
+    if _backend == "tensorflow":
         tf: Any = importlib.import_module("tensorflow")
         values = ops.stop_gradient(values)
         context = _context()
@@ -105,29 +111,19 @@ def gathered(values: Tensor) -> tuple[Tensor, Any]:
 
 def _torch_gathered(values: Tensor) -> tuple[Tensor, int]:
     torch: Any = importlib.import_module("torch")
-    distributed = _torch_distributed()
     size = torch.tensor([len(values)], device=values.device)
     sizes = [torch.zeros_like(size) for _ in range(process_count())]
-    distributed.all_gather(sizes, size)
+    _distributed.all_gather(sizes, size)
     counts = [int(n) for n in sizes]
     room = values.new_zeros(max(counts))
     room[: len(values)] = values
     parts = [torch.empty_like(room) for _ in counts]
-    distributed.all_gather(parts, room)
+    _distributed.all_gather(parts, room)
     found = torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
-    return found, sum(counts[: distributed.get_rank()])
-
-
-def _on_tensorflow() -> bool:
-    on_it: bool = keras.config.backend() == "tensorflow"
-    return on_it
+    return found, sum(counts[: _distributed.get_rank()])
 
 
 def _context() -> Any:
     """Returns the context of this replica, of a strategy of TensorFlow."""
     tf: Any = importlib.import_module("tensorflow")
     return tf.distribute.get_replica_context()
-
-
-def _torch_distributed() -> Any:
-    return importlib.import_module("torch.distributed")

@@ -110,9 +110,9 @@ class StudentLoss:
         Args:
             loss: A scalar, or `None`.
         """
-        penalties = self._penalties()
-        if self._model.losses:
-            penalties = replica_mean(penalties)
+        if not self._model.losses:
+            return ops.zeros(()) if loss is None else loss
+        penalties = replica_mean(self._penalties())
         return penalties if loss is None else penalties + loss
 
     @staticmethod
