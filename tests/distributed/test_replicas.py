@@ -18,6 +18,11 @@ if BACKEND == "tensorflow":  # what PyTorch shows need not be shown twice
     NAMES += ["tokens", "difficulty", "chunks"]
 
 
+def replicated(test):
+    """Marks a test of what JAX does without replicas."""
+    return pytest.mark.tensorflow(pytest.mark.torch(test))
+
+
 @pytest.fixture(scope="module")
 def replicas():
     """What two replicas came to: one object, or on PyTorch one of each."""
@@ -31,6 +36,7 @@ def replicas():
     return [json.loads(lines.splitlines()[-1]) for lines in printed]
 
 
+@replicated
 @pytest.mark.parametrize("name", NAMES)
 def test_replicas_train_as_one_device(replicas, name):
     alone = replicas[0]["alone"][name]
@@ -43,11 +49,13 @@ def test_replicas_train_as_one_device(replicas, name):
             )
 
 
+@replicated
 def test_replicas_end_with_the_same_bits(replicas):
     for replica in replicas[1:]:
         assert replica["together"] == replicas[0]["together"]
 
 
+@replicated
 def test_replicas_use_the_same_temperature_in_each_step(replicas):
     first, second = (
         [replica["used"][rank] for rank, replica in enumerate(replicas)]
@@ -59,11 +67,13 @@ def test_replicas_use_the_same_temperature_in_each_step(replicas):
     assert len(set(first)) > 10, "it moves"
 
 
+@replicated
 def test_what_learns_by_itself_is_refused(replicas):
     for replica in replicas:
         assert "Received: MetaTemperature" in replica["refused"]
 
 
+@replicated
 def test_a_bad_label_in_one_replica_stops_all(replicas):
     for replica in replicas:
         assert "99" in replica["broken"]["error"]
