@@ -8,16 +8,21 @@ from typing import Any
 import keras
 
 
-def check_engine(model: Any) -> None:
+def check_engine(model: Any) -> int:
     """Raises a `ValueError` if `fit` would fail, or train wrongly, by replicas.
 
     Args:
         model: A compiled model.
+
+    Returns:
+        How many replicas must divide the first batch: those of a strategy of
+        TensorFlow's, for which Keras adds up its parts.
     """
     if keras.config.backend() == "torch":
         _check_torch()
     elif keras.config.backend() == "tensorflow":
-        _check_tensorflow(model)
+        return _check_tensorflow(model)
+    return 1
 
 
 def _check_torch() -> None:
@@ -31,7 +36,7 @@ def _check_torch() -> None:
         )
 
 
-def _check_tensorflow(model: Any) -> None:
+def _check_tensorflow(model: Any) -> int:
     tf: Any = importlib.import_module("tensorflow")
     strategy = model.distribute_strategy
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -44,7 +49,7 @@ def _check_tensorflow(model: Any) -> None:
             f"{strategy.num_replicas_in_sync} replicas"
         )
     if strategy is None or strategy.num_replicas_in_sync == 1:
-        return
+        return 1
     accumulated = getattr(model.optimizer, "gradient_accumulation_steps", None)
     for name, steps in (
         ("gradient_accumulation_steps", accumulated),
@@ -55,3 +60,5 @@ def _check_tensorflow(model: Any) -> None:
                 f"`{name}` must be 1 under a strategy of several replicas, for "
                 f"which Keras does not allow others. Received: {name}={steps}"
             )
+    replicas: int = strategy.num_replicas_in_sync
+    return replicas

@@ -13,16 +13,25 @@ from keras_dts.cache import TeacherCache
 _DEFAULT_SIZE = 32  # Keras's own
 
 
-def check_fit_sizes(options: dict[str, Any]) -> None:
+def check_fit_sizes(options: dict[str, Any], replicas: int = 1) -> None:
     """Raises if devices do not divide the batches of `fit`.
 
     Args:
         options: Its arguments by name, as they were given.
+        replicas: How many replicas must divide the first batch.
 
     Raises:
         ValueError: If a batch of arrays, or of a cache for the validation,
             does not divide.
     """
+    if replicas > 1 and (examples := _examples_of(options.get("x"))):
+        first = min(options.get("batch_size") or _DEFAULT_SIZE, examples)
+        if first % replicas:
+            raise ValueError(
+                "`batch_size` must let the replicas of the strategy divide the "
+                "first batch evenly, as Keras needs it. Received: a first "
+                f"batch of {first} examples for {replicas} replicas"
+            )
     if batch_devices() == 1:
         return
     epochs = options.get("epochs", 1) - options.get("initial_epoch", 0)

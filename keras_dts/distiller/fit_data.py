@@ -26,7 +26,8 @@ class FitData:
             opened and then preprocessed.
         evaluates_teacher: Returns whether evaluations run the teacher.
         check_labels: Raises for labels that Keras would change.
-        check_engine: Raises if `fit` cannot train by the replicas there are.
+        check_engine: Raises if `fit` cannot train by the replicas there are,
+            and returns how many must divide the first batch.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class FitData:
         adapters: tuple[DataAdapter, ...],
         evaluates_teacher: Callable[[], bool],
         check_labels: Callable[[Any], None],
-        check_engine: Callable[[], None],
+        check_engine: Callable[[], int],
     ) -> None:
         self._adapters = adapters
         self._evaluates_teacher = evaluates_teacher
@@ -55,8 +56,7 @@ class FitData:
             ValueError: If devices do not divide a batch evenly, or replicas
                 cannot train as `fit` is to.
         """
-        self._check_engine()
-        check_fit_sizes(options)
+        check_fit_sizes(options, self._check_engine())
         # First, because adapters take the batch size out of the arguments.
         size = options.get("validation_batch_size") or options.get("batch_size")
         self._adapt(options, teacher=True, training=True)

@@ -67,3 +67,13 @@ def test_workers_are_told_of_their_loop(monkeypatch):
     )
     with pytest.raises(ValueError, match=r"strategy\.run\(distiller\."):
         engines.check_engine(model)
+
+
+@pytest.mark.tensorflow
+def test_a_first_batch_that_replicas_do_not_divide_is_named():
+    import tensorflow as tf
+
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        model = distiller()
+    with pytest.raises(ValueError, match=r"batch of 5 examples for 2"):
+        model.fit(X, Y, batch_size=5, verbose=0)

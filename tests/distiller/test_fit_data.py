@@ -57,7 +57,7 @@ class Model:
             adapters,
             lambda: self.evaluates_teacher,
             lambda y: None,
-            lambda: None,
+            lambda: 1,
         )
 
     fit = converted(method, FitData.for_fit)
