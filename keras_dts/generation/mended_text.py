@@ -56,7 +56,7 @@ class MendedText(Text):
         top_k: K, at least 1: a whole number, or a schedule over the position
             in the response, from 0. The published schedule counts rounds of
             drafting instead, and so depends on `block`.
-        block: How many tokens the student drafts at a time, or `"auto"`: 5 for
+        block: How many tokens the student drafts at a time, or `"auto"`: 3 for
             a single row, else 1.
         sampler: How the student draws: a `keras_hub.samplers.Sampler` that
             chooses token by token, the name of one, or `None` for top-p
@@ -151,7 +151,7 @@ def block_for(block: int | str, rows: int | None) -> int:
     """
     if isinstance(block, int):
         return block
-    return 5 if rows == 1 else 1
+    return 3 if rows == 1 else 1
 
 
 def check_block(block: Any) -> None:
