@@ -84,19 +84,19 @@ SETTINGS = {
 
 METHODS = (
     "alone",
-    "kd-text",
-    "reverse-kl-text",
+    "kd-data",
+    "rkl-data",
     "gkd-half",
     "gkd",
     "skd",
     "distillm",
-    "adakd-text",
+    "adakd-data",
     "adakd-own",
     "warmup",
     "okd",
     "teacher-text",
     "gkd-more",
-    "teacher-text-more",
+    "teacher-more",
 )
 
 Line = dict[str, Any]

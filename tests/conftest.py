@@ -74,6 +74,8 @@ TOGETHER = (
     "tests/cli/test_cli.py",
     "tests/data",
     "tests/distributed/test_jax.py",
+    "tests/distributed/test_replicas.py",
+    "tests/distributed/test_train_on_part.py",
     "tests/docs/test_site.py",
     "tests/equivalence/test_routes.py",
 )

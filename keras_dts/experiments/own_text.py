@@ -159,11 +159,11 @@ def _online(
 
 # As `RECIPES`, for tasks on prompts.
 OWN_TEXT: dict[str, tuple[str, TaskMethod]] = {
-    "kd-text": (
+    "kd-data": (
         "KD on the data, no labels",
         _on_policy(lambda g, _: g.StudentText(0.0), lambda: KD(1.0)),
     ),
-    "reverse-kl-text": (
+    "rkl-data": (
         "reverse KL on the data, no labels",
         _on_policy(lambda g, _: g.StudentText(0.0), lambda: ReverseKL(1.0)),
     ),
@@ -190,7 +190,7 @@ OWN_TEXT: dict[str, tuple[str, TaskMethod]] = {
             lambda: SkewKL(0.1, 1.0),
         ),
     ),
-    "adakd-text": (
+    "adakd-data": (
         "AdaKD on the data, no labels",
         _on_policy(lambda g, _: g.StudentText(0.0), _focused),
     ),
@@ -202,7 +202,7 @@ OWN_TEXT: dict[str, tuple[str, TaskMethod]] = {
         "GKD, all own text, more prompts",
         _on_policy(lambda g, _: g.StudentText(1.0), lambda: KD(1.0), more=True),
     ),
-    "teacher-text-more": (
+    "teacher-more": (
         "the teacher's text, more prompts",
         _on_policy(lambda g, _: g.TeacherText(1.0), lambda: KD(1.0), more=True),
     ),

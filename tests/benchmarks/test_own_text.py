@@ -40,14 +40,14 @@ def test_own_text(tmp_path, monkeypatch, capsys):
         lambda name: data.Instructions(part, part, part),
     )
     arguments = ["words", f"--out={tmp_path}", "--seeds=2", "--methods"]
-    own_text.main([*arguments, "kd-text"])
+    own_text.main([*arguments, "kd-data"])
     file = tmp_path / "own-text-words.jsonl"
     first = file.read_text().splitlines()
     assert len(first) == 4, "the teacher, the student, and two trainings"
     teacher = json.loads(first[0])
     assert teacher["kl"] == pytest.approx(0.0, abs=1e-6)
     assert teacher["own_kl"] == pytest.approx(0.0, abs=1e-6)
-    own_text.main([*arguments, "kd-text", "gkd-more"])
+    own_text.main([*arguments, "kd-data", "gkd-more"])
     lines = file.read_text().splitlines()
     assert lines[:4] == first, "what is there is not run again"
     assert [json.loads(line)["seed"] for line in lines] == [0, 0, 0, 1, 0, 1]
