@@ -23,12 +23,16 @@ def _two_devices(_clean_state):
         yield
 
 
+def made():
+    distiller = keras_dts.Distiller(mlp(6, seed=1), mlp(4, seed=2))
+    distiller.compile("sgd", crossentropy())
+    return distiller
+
+
 @pytest.fixture(scope="module")
 def model():
     with two_devices():
-        distiller = keras_dts.Distiller(mlp(6, seed=1), mlp(4, seed=2))
-        distiller.compile("sgd", crossentropy())
-    return distiller
+        return made()
 
 
 def given(examples, **options):
@@ -118,9 +122,9 @@ def test_what_divides_is_taken(model):
     assert np.isfinite(model.evaluate(**given(10, batch_size=8))).all()
 
 
-def test_errors_of_others_are_passed_on(model):
+def test_errors_of_others_are_passed_on():
     with pytest.raises(ValueError, match=r"^no more$"):
-        model.fit(X, Y, callbacks=[Broken()], verbose=0)
+        made().fit(X, Y, callbacks=[Broken()], verbose=0)
 
 
 class Broken(keras.callbacks.Callback):

@@ -1,6 +1,8 @@
 """Python processes that a test starts together, and that it always ends."""
 
 import contextlib
+import fcntl
+import json
 import os
 import signal
 import socket
@@ -52,6 +54,30 @@ def run_together(arguments, environments, timeout=120):
     assert failures or not late, f"more than {timeout} seconds: {written}"
     assert not failures, failures[0]
     return [run.result() for run in runs]
+
+
+def run_once(tmp_path_factory, name, run):
+    """Runs what is long in one of pytest's workers, and waits in the others.
+
+    Args:
+        tmp_path_factory: Pytest's.
+        name: The name of the folder that the workers share.
+        run: From that folder to what JSON can hold.
+
+    Returns:
+        The folder, and what `run` returned.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # of all workers
+    folder = base / name
+    folder.mkdir(exist_ok=True)
+    result = base / f"{name}.json"
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not result.exists():
+            result.write_text(json.dumps(run(folder)))
+    return folder, json.loads(result.read_text())
 
 
 class Process:

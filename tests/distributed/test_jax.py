@@ -9,7 +9,7 @@ import cases
 import keras
 import numpy as np
 import pytest
-from processes import free_port, run_together
+from processes import free_port, run_once, run_together
 
 import keras_dts
 
@@ -45,13 +45,22 @@ def job(processes, devices, **environment):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("runs")
+def folder_and_runs(tmp_path_factory):
+    return run_once(tmp_path_factory, "jax", run_all)
 
 
 @pytest.fixture(scope="module")
-def runs(folder):
-    """What four processes came to, of which the last two train together."""
+def folder(folder_and_runs):
+    return folder_and_runs[0]
+
+
+@pytest.fixture(scope="module")
+def runs(folder_and_runs):
+    return folder_and_runs[1]
+
+
+def run_all(folder):
+    """Returns what four processes come to; the last two train together."""
     tasks = (
         "alone shared",
         "shared models_divided compiled_step" + HAS_ORBAX * " resumed",

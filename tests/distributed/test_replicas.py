@@ -7,7 +7,7 @@ import cases
 import keras
 import numpy as np
 import pytest
-from processes import free_port, run_together
+from processes import free_port, run_once, run_together
 
 CHILD = Path(__file__).with_name("replica_child.py")
 BACKEND = keras.config.backend()
@@ -24,8 +24,13 @@ def replicated(test):
 
 
 @pytest.fixture(scope="module")
-def replicas():
-    """What two replicas came to: one object, or on PyTorch one of each."""
+def replicas(tmp_path_factory):
+    return run_once(tmp_path_factory, "replicas", run_all)[1]
+
+
+def run_all(folder):
+    """Returns what two replicas come to: on PyTorch one object of each."""
+    del folder
     address = {"ADDRESS": f"localhost:{free_port()}", "COUNT": "2"}
     ranks = 1 if BACKEND == "tensorflow" else 2
     printed = run_together(
