@@ -78,6 +78,22 @@ def test_cmudict_has_the_documented_form(words):
     assert words.references is None
 
 
+def test_a_passage_is_its_first_sentence_and_the_rest():
+    speeches = data.load_instructions("state_of_the_union")
+    parts = [getattr(speeches, name) for name in PARTS]
+    assert [len(p["prompts"]) for p in parts] == [11_734, 1_563, 1_441]
+    corpus = data.load_corpus("state_of_the_union")
+    of_corpus = {*corpus.train}, {*corpus.train}, {*corpus.test}
+    for part, passages in zip(parts, of_corpus, strict=True):
+        joined = {f"{prompt} {rest}" for prompt, rest in pairs(part)}
+        assert joined <= passages
+    train, validation, _ = ({*pairs(part)} for part in parts)
+    assert not train & validation
+    first = speeches.train["prompts"][0]
+    assert first.startswith("Fellow-Citizens of the Senate")
+    assert first.endswith(".")
+
+
 def test_cmudict_is_split_by_word_and_in_a_fixed_order(words):
     parts = [set(getattr(words, part)["prompts"]) for part in PARTS]
     for part in parts:
