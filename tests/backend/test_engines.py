@@ -2,7 +2,7 @@
 
 import keras
 import pytest
-from helpers import blobs, crossentropy, mlp
+from helpers import blobs, crossentropy, mlp, two_replicas
 
 from keras_dts import Distiller, backend
 from keras_dts.backend import engines
@@ -46,10 +46,8 @@ def test_parameters_that_are_no_variables_are_refused(monkeypatch):
     ],
 )
 def test_what_keras_refuses_under_a_strategy_is_named(options):
-    import tensorflow as tf
-
     (name,) = {*options} - {"optimizer"} or {"gradient_accumulation_steps"}
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    with two_replicas().scope():
         model = distiller(**options)
     with pytest.raises(ValueError, match=f"`{name}` must be 1 .*{name}=2"):
         model.fit(X, Y, verbose=0)
@@ -59,7 +57,7 @@ def test_what_keras_refuses_under_a_strategy_is_named(options):
 def test_workers_are_told_of_their_loop(monkeypatch):
     import tensorflow as tf
 
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = two_replicas()
     with strategy.scope():
         model = distiller()
     monkeypatch.setattr(
@@ -71,9 +69,7 @@ def test_workers_are_told_of_their_loop(monkeypatch):
 
 @pytest.mark.tensorflow
 def test_a_first_batch_that_replicas_do_not_divide_is_named():
-    import tensorflow as tf
-
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    with two_replicas().scope():
         model = distiller()
     with pytest.raises(ValueError, match=r"batch of 5 examples for 2"):
         model.fit(X, Y, batch_size=5, verbose=0)

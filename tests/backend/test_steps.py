@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import BACKEND, number, value_and_grad
+from helpers import BACKEND, number, two_replicas, value_and_grad
 from keras import ops
 
 from keras_dts.backend import (
@@ -27,7 +27,7 @@ def test_outside_a_strategy_there_is_one_replica():
 def test_a_strategy_has_the_replicas_of_its_devices():
     import tensorflow as tf
 
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = two_replicas()
     with strategy.scope():
         assert replica_count() == 2
     counts = strategy.run(lambda: tf.constant(replica_count()))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from caches import DATA, WEIGHTS, Pages, X, Y, cached, distil, fit, net
-from helpers import tagger
+from helpers import tagger, two_replicas
 
 import keras_dts
 from keras_dts import losses
@@ -73,7 +73,7 @@ def test_a_cache_with_other_arguments_is_refused(tmp_path):
 
 @pytest.mark.tensorflow
 def test_replicas_cannot_write_or_verify_a_cache(tmp_path):
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = two_replicas()
     with strategy.scope():
         teacher = net(16, 1)
         for data in ((X, Y), tf.data.Dataset.from_tensors((X, Y))):

@@ -14,6 +14,7 @@ from helpers import (
     mlp,
     moved,
     number,
+    two_replicas,
 )
 from keras import ops
 from methods import POLICIES
@@ -195,10 +196,8 @@ def test_a_teacher_that_breaks_changes_nothing():
 @pytest.mark.tensorflow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_batch_that_is_broken_in_one_replica_changes_nothing_in_any():
-    import tensorflow as tf
-
     def make():
-        with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        with two_replicas().scope():
             model = Distiller(mlp(16, seed=1), mlp(seed=2))
             model.compile("adam", crossentropy(), on_fault="skip")
         return model

@@ -3,7 +3,14 @@
 import keras
 import numpy as np
 import pytest
-from helpers import crossentropy, logits_and_labels, mlp, number, randomize
+from helpers import (
+    crossentropy,
+    logits_and_labels,
+    mlp,
+    number,
+    randomize,
+    two_replicas,
+)
 from keras import layers, ops
 from scipy.special import log_softmax
 
@@ -92,7 +99,7 @@ def test_on_one_device_nothing_is_shared():
 def test_replicas_of_tensorflow_sum_their_gradients():
     import tensorflow as tf
 
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = two_replicas()
     with strategy.scope():
         loss = student_loss(crossentropy())
     parts = strategy.experimental_local_results(

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from helpers import two_replicas
 from settings import EPOCHS, SETTINGS, Run, tokenized
 
 import keras_dts
@@ -77,13 +78,7 @@ def stopped(setting, folder):
 
 
 def replicas(setting, folder):
-    import tensorflow as tf
-
-    # Collective operations of a second strategy in one process may hang, or
-    # fail with the shapes of the first one's.
-    strategy = tf.distribute.MirroredStrategy(
-        ["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice()
-    )
+    strategy = two_replicas()
     assert strategy.num_replicas_in_sync == 2
     with strategy.scope():
         return live(setting, folder)

@@ -6,7 +6,7 @@ import functools
 import keras
 import numpy as np
 import pytest
-from helpers import BACKEND, copies, crossentropy, moved
+from helpers import BACKEND, copies, crossentropy, moved, two_replicas
 from keras import ops
 from texts import gpt2, gpt2_tokenizer
 
@@ -383,11 +383,7 @@ def test_a_cache_is_refused_by_name(tmp_path):
 
 @pytest.mark.tensorflow
 def test_replicas_write_as_one_model_does():
-    import tensorflow as tf
-
-    strategy = tf.distribute.MirroredStrategy(
-        ["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice()
-    )
+    strategy = two_replicas()
     found = []
     for scope in (contextlib.nullcontext(), strategy.scope()):
         with scope:

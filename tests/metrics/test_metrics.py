@@ -1,5 +1,7 @@
 """Metrics of how closely the student follows its teacher."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from helpers import (
     number,
     randomize,
     tagger,
+    two_replicas,
 )
 from keras import layers, ops
 from keras.distillation import FeatureDistillation
@@ -321,11 +324,9 @@ def test_metrics_of_the_users_own():
 
 @pytest.mark.tensorflow
 def test_replicas_measure_what_one_device_does():
-    import tensorflow as tf
-
     results = []
-    for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
-        with tf.distribute.MirroredStrategy(devices).scope():
+    for scope in (contextlib.nullcontext(), two_replicas().scope()):
+        with scope:
             distiller = Distiller(mlp(16, seed=1), mlp(seed=2))
             distiller.compile(
                 keras.optimizers.SGD(0.0),

@@ -13,6 +13,7 @@ from helpers import (
     copies,
     crossentropy,
     mlp,
+    two_replicas,
 )
 from keras import ops, optimizers
 
@@ -258,10 +259,8 @@ def test_a_factor_of_the_loss_is_taken_back():
 
 @pytest.mark.tensorflow
 def test_replicas_scale_their_common_step():
-    import tensorflow as tf
-
     ends = [compiled(optimizers.Adam(0.01))]
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    with two_replicas().scope():
         ends.append(compiled(optimizers.Adam(0.01)))
     for model in ends:
         fit(model)

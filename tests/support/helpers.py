@@ -128,3 +128,16 @@ def assert_same(first, second, **kwargs):
 
 def number(x):
     return float(ops.convert_to_numpy(x))
+
+
+def two_replicas():
+    """Returns a strategy of TensorFlow's, of two parts of the processor.
+
+    Without collective operations: those of a second strategy in one process may
+    hang, or fail with the shapes of the first one's.
+    """
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice()
+    )
