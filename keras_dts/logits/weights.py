@@ -88,13 +88,13 @@ def means_of_sums(sums: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
     if replicas == 1:
         return [_ratio(*pair) for pair in sums]
     everywhere = total(ops.stack([x for pair in sums for x in pair]))
-    return [
-        of_all_replicas(
-            _ratio(everywhere[2 * i], everywhere[2 * i + 1]),
-            replicas * _ratio(part, everywhere[2 * i + 1]),
-        )
-        for i, (part, _) in enumerate(sums)
-    ]
+    means = []
+    for i, (part, _) in enumerate(sums):
+        summed, count = everywhere[2 * i], everywhere[2 * i + 1]
+        count = ops.where(count > 0, count, 1.0)  # weights may sum to little
+        part = replicas * part / count
+        means.append(of_all_replicas(summed / count, part))
+    return means
 
 
 def of_all_replicas(value: Tensor, part: Tensor) -> Tensor:

@@ -78,10 +78,15 @@ def silent() -> np.ndarray:
     return (np.arange(ROWS) % BATCH >= BATCH // 2).astype("float32")
 
 
-def summed() -> Any:
-    """Returns a loss that sums over a batch."""
+def light() -> np.ndarray:
+    """Returns weights of examples whose sum is small."""
+    return np.linspace(0.001, 0.01, ROWS).astype("float32")
+
+
+def reduced(reduction: str) -> Any:
+    """Returns a loss on labels with a reduction of Keras's."""
     return keras.losses.SparseCategoricalCrossentropy(
-        from_logits=True, reduction="sum"
+        from_logits=True, reduction=reduction
     )
 
 
@@ -109,7 +114,12 @@ CASES = {
     "uneven": Case(by_dts, rows=ROWS - 10),
     "silent": Case(by_dts, weights=silent()),
     "penalty": Case(by_dts, regularizer="l2"),
-    "sum": Case(by_dts, options={"loss": summed()}),
+    "sum": Case(by_dts, options={"loss": reduced("sum")}),
+    "light": Case(
+        by_dts,
+        weights=light(),
+        options={"loss": reduced("mean_with_sample_weight")},
+    ),
     "tokens": Case(by_dts, tokens=True, weights=one_sided()),
     "difficulty": Case(focused, tokens=True, weights=one_sided()),
     "chunks": Case(
