@@ -5,7 +5,6 @@ from keras_dts.backend.chunked_map import fold_chunks, map_chunks
 from keras_dts.backend.compiled import compiled
 from keras_dts.backend.data_parallel import (
     DataParallel,
-    one_step,
     summed_over_processes,
 )
 from keras_dts.backend.devices import (
@@ -31,6 +30,7 @@ from keras_dts.backend.processes import (
 from keras_dts.backend.replicas import (
     gathered,
     joined_replicas,
+    one_step,
     process_count,
     replica_count,
     together,

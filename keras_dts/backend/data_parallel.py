@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import keras
 
-from keras_dts.backend.replicas import process_count
+from keras_dts.backend.replicas import in_step, process_count
 
 Result = TypeVar("Result")
-
-# Whether this thread runs a step: its logs are of this process alone.
-_local = threading.local()
-
-
-@contextlib.contextmanager
-def one_step() -> Iterator[None]:
-    """Leaves `summed_over_processes` out: a step does not sum its metrics."""
-    before = getattr(_local, "step", False)
-    _local.step = True
-    try:
-        yield
-    finally:
-        _local.step = before
 
 
 class DataParallel:
@@ -42,31 +27,51 @@ class DataParallel:
     def __init__(self, layers: Callable[[], Sequence[Any]]) -> None:
         self._layers = layers
         self._module: Any = None
-        self._trained: list[int] = []
+        self._trained: list[Any] = []
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Forgets what trains: the layers may have changed."""
+        self._is_known = self._is_checked = False
 
     def __call__(self, run: Callable[[], Result]) -> Result:
         """Runs a function that calls the layers, for a step with a gradient."""
         if process_count() == 1:
             return run()
-        layers = self._layers()
-        trained = [id(w) for layer in layers for w in layer.trainable_weights]
-        if trained != self._trained:
-            self._module = None  # before the next one has its hooks
-            self._module, self._trained = _joined(layers), trained
+        if not self._is_known:
+            self._join()
         result: Result = self._module(run)
         return result
 
-    def check_gradients(self, variables: Iterable[Any]) -> None:
-        """Raises a `ValueError` if a step left a variable without a gradient.
+    def checked(self, step: Callable[..., Result]) -> Callable[..., Result]:
+        """Returns a training step that misses no gradient.
 
-        The processes would wait for it in the next step.
+        The first one raises a `ValueError` for a weight without a gradient, for
+        which the processes would wait in the next.
 
         Args:
-            variables: Those that train.
+            step: Keras's own.
         """
-        if process_count() == 1:
-            return
-        missing = [v.path for v in variables if v.value.grad is None]
+
+        def run(*args: Any) -> Result:
+            result = step(*args)
+            if not self._is_checked and process_count() > 1:
+                self._check_gradients()
+                self._is_checked = True
+            return result
+
+        return run
+
+    def _join(self) -> None:
+        layers = self._layers()
+        trained = [w for layer in layers for w in layer.trainable_weights]
+        if [*map(id, trained)] != [*map(id, self._trained)]:
+            self._module = None  # before the next one has its hooks
+            self._module, self._trained = _joined(layers), trained
+        self._is_known = True
+
+    def _check_gradients(self) -> None:
+        missing = [v.path for v in self._trained if v.value.grad is None]
         if missing:
             raise ValueError(
                 "Every weight of the student must have a part in the loss "
@@ -111,7 +116,7 @@ def summed_over_processes(variables: Iterable[Any]) -> Iterator[None]:
     Args:
         variables: Those of metrics.
     """
-    if process_count() == 1 or getattr(_local, "step", False):
+    if process_count() == 1 or in_step():
         yield
         return
     torch: Any = importlib.import_module("torch")

@@ -8,6 +8,7 @@ devices and processes.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import threading
 from collections.abc import Iterator
@@ -25,20 +26,31 @@ _distributed: Any = (
     if _backend == "torch"
     else None
 )
-# Whether this thread computes a training step. Outside of one no replica may
-# wait for the others, which may compute nothing.
+# What this thread computes, see `one_step` and `together`.
 _local = threading.local()
 
 
 @contextlib.contextmanager
-def together() -> Iterator[None]:
-    """Lets replicas exchange numbers, in the part of a step that all run."""
-    before = getattr(_local, "together", False)
-    _local.together = True
+def _during(part: str) -> Iterator[None]:
+    before = getattr(_local, part, False)
+    setattr(_local, part, True)
     try:
         yield
     finally:
-        _local.together = before
+        setattr(_local, part, before)
+
+
+# A context, and a decorator, for a step. Its logs are of this process alone.
+one_step = functools.partial(_during, "step")
+# A context for the part of a step in which replicas exchange numbers. Outside
+# of it none may wait for the others, which may compute nothing.
+together = functools.partial(_during, "together")
+
+
+def in_step() -> bool:
+    """Says whether this thread runs a step."""
+    found: bool = getattr(_local, "step", False)
+    return found
 
 
 def joined_replicas() -> int:

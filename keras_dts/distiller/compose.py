@@ -16,6 +16,7 @@ from keras_dts.distiller.online_teacher import check_learns_not
 from keras_dts.distiller.steps import Steps
 from keras_dts.distiller.student_loss import StudentLoss
 from keras_dts.distiller.terms import Terms
+from keras_dts.distiller.undo import UndoableStep
 from keras_dts.hub import RawInputAdapter
 
 
@@ -28,7 +29,7 @@ class Parts(NamedTuple):
         logs: The means of what steps log.
         steps: Adds the teacher's outputs to steps, and computes their losses.
         fit_data: Converts data that Keras would not take.
-        before: What policies do before a step.
+        undoable: Runs Keras's own training step.
     """
 
     models: ModelPair
@@ -36,7 +37,7 @@ class Parts(NamedTuple):
     logs: StepLogs
     steps: Steps
     fit_data: FitData
-    before: BeforeStep
+    undoable: UndoableStep
 
 
 def compose(
@@ -83,4 +84,5 @@ def compose(
         lambda: check_engine(distiller),
     )
     before = BeforeStep(distiller, models, policies, student_loss)
-    return Parts(models, objective, logs, steps, fit_data, before)
+    undoable = UndoableStep(distiller, objective.notes, before, steps.parallel)
+    return Parts(models, objective, logs, steps, fit_data, undoable)

@@ -26,7 +26,6 @@ from keras_dts.distiller.faults import FaultGuard, raise_faults
 from keras_dts.distiller.fit_data import FitData, converted
 from keras_dts.distiller.given_labels import all_labels
 from keras_dts.distiller.logs import DistillationMetrics
-from keras_dts.distiller.undo import UndoableStep
 from keras_dts.hub import is_causal
 from keras_dts.temperatures import (
     DEFAULT_TEMPERATURE,
@@ -157,7 +156,7 @@ class Distiller(TeacherStudentModel):
         self.objective, self.logs = parts.objective, parts.logs
         self.fit_data = parts.fit_data
         self._models, self._steps = parts.models, parts.steps
-        self._undoable = UndoableStep(self, self.objective.notes, parts.before)
+        self._undoable = parts.undoable
         self._comparisons = DistillationMetrics([])
         self.built = self._models.build_symbolically()
         losses = self.objective.terms.softened_losses(self.temperature)
@@ -253,7 +252,7 @@ class Distiller(TeacherStudentModel):
     def train_step(self, *args: Any) -> Any:
         """Gets the teacher's outputs, then defers to Keras's own step."""
         args = self._steps.with_teacher(*args, plan=self._plan, training=True)
-        return self._undoable(self._steps.checked(super().train_step), *args)
+        return self._undoable(super().train_step, *args)
 
     @one_step()
     def test_step(self, *args: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -43,6 +42,9 @@ class Steps:
         student_loss: The loss on labels.
         logs: What steps log.
         distiller: The distiller.
+
+    Attributes:
+        parallel: Runs the student where processes share a step.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class Steps:
         self._logs = logs
         self._distiller = distiller
         self._source = TeacherSource(models, distiller)
-        self._parallel = DataParallel(
+        self.parallel = DataParallel(
             lambda: [
                 distiller.student,
                 *distiller.policies,
@@ -100,20 +102,6 @@ class Steps:
             x = FeatureBatch(x)
         return (*state, (x, y, sample_weight))
 
-    def checked(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """Returns Keras's training step, which misses no gradient.
-
-        It raises a `ValueError` for a weight without one where processes share
-        the step: they would wait for it.
-        """
-
-        def run(*args: Any) -> Any:
-            logs = step(*args)
-            self._parallel.check_gradients(self._distiller.trainable_variables)
-            return logs
-
-        return run
-
     def has_loss(self, data: Any) -> bool:
         """Returns whether a batch has labels, and `compile` a loss on them."""
         _, y, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -133,7 +121,7 @@ class Steps:
         """
         if not training:
             return self._outputs(x, training, plan)
-        return self._parallel(lambda: self._outputs(x, training, plan))
+        return self.parallel(lambda: self._outputs(x, training, plan))
 
     def _outputs(self, x: Any, training: bool | None, plan: ChunkPlan) -> Any:
         if isinstance(x, FeatureBatch):

@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_dts.backend import (
     Copies,
+    DataParallel,
     StoppedStepError,
     can_stop,
     runs_eagerly,
@@ -35,14 +36,20 @@ class UndoableStep:
         notes: Where its steps note what is wrong.
         before: What comes before Keras's own step, and is undone with it:
             from its arguments to its arguments.
+        parallel: Runs the student where processes share a step.
     """
 
     def __init__(
-        self, distiller: Any, notes: FaultNotes, before: Callable[..., Any]
+        self,
+        distiller: Any,
+        notes: FaultNotes,
+        before: Callable[..., Any],
+        parallel: DataParallel,
     ) -> None:
         self._distiller = distiller
         self._notes = notes
         self._before = before
+        self._parallel = parallel
         self._kept: list[Any] | None = None
         self._logs: dict[str, Any] | None = None
 
@@ -52,6 +59,7 @@ class UndoableStep:
         Where Python runs in every step, finding them takes long.
         """
         self._kept = self._logs = None
+        self._parallel.look_again()
 
     def __call__(self, step: Callable[..., Any], *args: Any) -> Any:
         """Runs a step.
@@ -60,6 +68,7 @@ class UndoableStep:
             step: Keras's own.
             *args: Its arguments: the data; on JAX, the state and the data.
         """
+        step = self._parallel.checked(step)
         if keras.config.backend() == "jax":
             return self._choose(step, *args)
         if can_stop(self._notes.counts):
