@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from keras_dts.backend import dealing, shares_arrays
 from keras_dts.cache import ArraySource, checksum
 from keras_dts.hub import is_in_memory, split_off_validation
-from keras_dts.utils import EpochBatches, batch_of, flatten
+from keras_dts.utils import EpochBatches, batch_of, default_batch_size, flatten
 
 _NAMES = ("x", "y", "sample_weight")
 # Examples that processes compare.
@@ -59,9 +58,9 @@ class ArrayAdapter:
         arrays = tuple(options.pop(name, None) for name in _NAMES)
         source = ArraySource(arrays)
         size = options.pop("batch_size", None)
-        if size is None:  # as Keras chooses it
+        if size is None:
             steps = options.get("steps_per_epoch")
-            size = math.ceil(source.count / steps) if steps else 32
+            size = default_batch_size(source.count, steps)
         shuffle = options.get("shuffle", True)
         rows = np.linspace(0, source.count - 1, _COMPARED).astype(int)
         some = [leaf for leaf in flatten(source.take(rows)) if leaf is not None]

@@ -9,8 +9,7 @@ import keras
 
 from keras_dts.backend import batch_devices, indivisible
 from keras_dts.cache import TeacherCache
-
-_DEFAULT_SIZE = 32  # Keras's own
+from keras_dts.utils import default_batch_size
 
 
 def check_fit_sizes(options: dict[str, Any], replicas: int = 1) -> None:
@@ -24,8 +23,12 @@ def check_fit_sizes(options: dict[str, Any], replicas: int = 1) -> None:
         ValueError: If a batch of arrays, or of a cache for the validation,
             does not divide.
     """
-    if replicas > 1 and (examples := _examples_of(options.get("x"))):
-        first = min(options.get("batch_size") or _DEFAULT_SIZE, examples)
+    x = options.get("x")
+    is_cache = isinstance(x, TeacherCache)
+    if replicas > 1 and (examples := _examples_of(x)):
+        steps = None if is_cache else options.get("steps_per_epoch")
+        size = options.get("batch_size") or default_batch_size(examples, steps)
+        first = min(size, examples)
         if first % replicas:
             raise ValueError(
                 "`batch_size` must let the replicas of the strategy divide the "
@@ -35,9 +38,8 @@ def check_fit_sizes(options: dict[str, Any], replicas: int = 1) -> None:
     if batch_devices() == 1:
         return
     epochs = options.get("epochs", 1) - options.get("initial_epoch", 0)
-    x = options.get("x")
     # A cache leaves out the last batch of a training by itself.
-    examples = None if isinstance(x, TeacherCache) else _examples_of(x)
+    examples = None if is_cache else _examples_of(x)
     given = options.get("validation_data")
     if given is not None:
         x, _, _ = keras.utils.unpack_x_y_sample_weight(given)
@@ -101,8 +103,7 @@ def _check(
     """
     if not examples:
         return
-    if not size:
-        size = math.ceil(examples / steps) if steps else _DEFAULT_SIZE
+    size = size or default_batch_size(examples, steps)
     batches = math.ceil(examples / size)
     reached = batches if steps is None else steps * epochs
     devices, data = batch_devices(), f"`{name}`"

@@ -76,7 +76,7 @@ class MorePrompts(keras.utils.PyDataset):
 
 def _on_policy(
     make_text: Callable[[Any, PromptTask], Any],
-    loss: Callable[[], Any],
+    loss: Callable[[], Any] = lambda: KD(1.0),
     *,
     more: bool = False,
 ) -> TaskMethod:
@@ -113,6 +113,17 @@ def _on_policy(
         return Recipe(distiller, train=train, validation_data=validation)
 
     return method
+
+
+def _student_text(share: float) -> Callable[[Any, PromptTask], Any]:
+    """Returns what makes text of which a share is the student's own."""
+    return lambda generation, _: generation.StudentText(share)
+
+
+def _teacher_text(generation: Any, task: PromptTask) -> Any:
+    """Returns text that the teacher writes."""
+    del task
+    return generation.TeacherText(1.0)
 
 
 def _focused() -> ReverseKL:
@@ -161,27 +172,27 @@ def _online(
 OWN_TEXT: dict[str, tuple[str, TaskMethod]] = {
     "kd-data": (
         "KD on the data, no labels",
-        _on_policy(lambda g, _: g.StudentText(0.0), lambda: KD(1.0)),
+        _on_policy(_student_text(0.0)),
     ),
     "rkl-data": (
         "reverse KL on the data, no labels",
-        _on_policy(lambda g, _: g.StudentText(0.0), lambda: ReverseKL(1.0)),
+        _on_policy(_student_text(0.0), lambda: ReverseKL(1.0)),
     ),
     "gkd": (
         "GKD, all own text",
-        _on_policy(lambda g, _: g.StudentText(1.0), lambda: KD(1.0)),
+        _on_policy(_student_text(1.0)),
     ),
     "gkd-half": (
         "GKD, half own text",
-        _on_policy(lambda g, _: g.StudentText(0.5), lambda: KD(1.0)),
+        _on_policy(_student_text(0.5)),
     ),
     "teacher-text": (
         "the teacher's text",
-        _on_policy(lambda g, _: g.TeacherText(1.0), lambda: KD(1.0)),
+        _on_policy(_teacher_text),
     ),
     "skd": (
         "SKD, K=3",
-        _on_policy(lambda g, _: g.MendedText(top_k=3), lambda: KD(1.0)),
+        _on_policy(lambda g, _: g.MendedText(top_k=3)),
     ),
     "distillm": (
         "DistiLLM, 80 % of the data",
@@ -192,19 +203,19 @@ OWN_TEXT: dict[str, tuple[str, TaskMethod]] = {
     ),
     "adakd-data": (
         "AdaKD on the data, no labels",
-        _on_policy(lambda g, _: g.StudentText(0.0), _focused),
+        _on_policy(_student_text(0.0), _focused),
     ),
     "adakd-own": (
         "AdaKD, half own text",
-        _on_policy(lambda g, _: g.StudentText(0.5), _focused),
+        _on_policy(_student_text(0.5), _focused),
     ),
     "gkd-more": (
         "GKD, all own text, more prompts",
-        _on_policy(lambda g, _: g.StudentText(1.0), lambda: KD(1.0), more=True),
+        _on_policy(_student_text(1.0), more=True),
     ),
     "teacher-more": (
         "the teacher's text, more prompts",
-        _on_policy(lambda g, _: g.TeacherText(1.0), lambda: KD(1.0), more=True),
+        _on_policy(_teacher_text, more=True),
     ),
     "warmup": ("warm-up, KD (reconstruction)", _warmed_up),
     "okd": ("OKD (reconstruction)", _online),

@@ -21,7 +21,7 @@ from keras_dts.experiments.task import (
     Setting,
     compile_model,
 )
-from keras_dts.experiments.text_task import Size
+from keras_dts.experiments.text_task import Size, backbone_sizes
 from keras_dts.experiments.training import timed_fit
 from keras_dts.utils import require
 
@@ -109,6 +109,7 @@ class PromptTask(DemoTask):
 
     def __init__(self, setting: PromptSetting) -> None:
         from keras_dts.data import byte_pair_vocabulary, load_instructions
+        from keras_dts.generation import PromptPacker
 
         models = require("text", "A task on prompts", "keras_hub.models")[0]
         loaded = load_instructions(setting.data)
@@ -117,10 +118,10 @@ class PromptTask(DemoTask):
         texts = np.concatenate(list(loaded.train.values()))
         pairs = byte_pair_vocabulary(texts, setting.vocabulary)
         self.tokenizer = models.GPT2Tokenizer(*pairs)
-        self._preprocessor = models.GPT2CausalLMPreprocessor(
+        preprocessor = models.GPT2CausalLMPreprocessor(
             self.tokenizer, sequence_length=setting.length
         )
-        self.setting = setting
+        self._pack = PromptPacker(preprocessor, setting.prompt_length)
         self.unit = setting.unit
         teacher = self._packed(loaded.train, order, setting.teacher_share)
         super().__init__(
@@ -208,28 +209,15 @@ class PromptTask(DemoTask):
         self, part: Any, order: Any, share: float, *, responses: bool = True
     ) -> tuple[Any, ...]:
         """Returns the tokens of the first prompts, and of their responses."""
-        from keras_dts.generation import PromptPacker
-
         rows = order[: max(1, round(share * len(order)))]
         names = ("prompts", "responses") if responses else ("prompts",)
         texts = (list(part[name][rows]) for name in names)
-        pack = PromptPacker(self._preprocessor, self.setting.prompt_length)
-        x, y, weights = pack(*texts, warn=False)
+        x, y, weights = self._pack(*texts, warn=False)
         x = {name: x[name] for name in ("token_ids", "padding_mask")}
         return x, y, weights
 
     def _make(self, size: Size, name: str) -> keras.Model:
         # Without a preprocessor, since the data are tokens.
         models = require("text", "A task on prompts", "keras_hub.models")[0]
-        return models.GPT2CausalLM(
-            models.GPT2Backbone(
-                vocabulary_size=self.tokenizer.vocabulary_size(),
-                num_layers=size.layers,
-                num_heads=size.heads,
-                hidden_dim=size.width,
-                intermediate_dim=4 * size.width,
-                max_sequence_length=self.setting.length,
-                dropout=0.0,
-            ),
-            name=name,
-        )
+        sizes = backbone_sizes(size, self.tokenizer, self.setting.length, 0.0)
+        return models.GPT2CausalLM(models.GPT2Backbone(**sizes), name=name)

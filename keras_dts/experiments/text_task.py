@@ -188,7 +188,9 @@ class MailTask(TextTask):
         models = _keras_hub_models()
         length = self.setting.length
         return models.BertTextClassifier(
-            models.BertBackbone(**_sizes(size, self._tokenizer, length)),
+            models.BertBackbone(
+                **backbone_sizes(size, self._tokenizer, length)
+            ),
             num_classes=self._classes,
             preprocessor=models.BertTextClassifierPreprocessor(
                 self._tokenizer, sequence_length=length
@@ -228,7 +230,9 @@ class LanguageTask(TextTask):
         models = _keras_hub_models()
         length = self.setting.length
         return models.GPT2CausalLM(
-            models.GPT2Backbone(**_sizes(size, self._tokenizer, length)),
+            models.GPT2Backbone(
+                **backbone_sizes(size, self._tokenizer, length)
+            ),
             preprocessor=models.GPT2CausalLMPreprocessor(
                 self._tokenizer, sequence_length=length
             ),
@@ -251,8 +255,17 @@ def _first(texts: Any, share: float) -> Any:
     return texts[: max(1, round(share * len(texts)))]
 
 
-def _sizes(size: Size, tokenizer: Any, length: int) -> dict[str, Any]:
-    """Returns the arguments of a backbone."""
+def backbone_sizes(
+    size: Size, tokenizer: Any, length: int, dropout: float = 0.1
+) -> dict[str, Any]:
+    """Returns the arguments of a backbone.
+
+    Args:
+        size: Its size.
+        tokenizer: The tokenizer of its tokens.
+        length: The tokens that it reads.
+        dropout: The rate of its dropout.
+    """
     return {
         "vocabulary_size": tokenizer.vocabulary_size(),
         "num_layers": size.layers,
@@ -260,5 +273,5 @@ def _sizes(size: Size, tokenizer: Any, length: int) -> dict[str, Any]:
         "hidden_dim": size.width,
         "intermediate_dim": 4 * size.width,
         "max_sequence_length": length,
-        "dropout": 0.1,
+        "dropout": dropout,
     }

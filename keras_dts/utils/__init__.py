@@ -1,6 +1,6 @@
 """Functions that every wing uses, and that use no other wing."""
 
-from keras_dts.utils.batches import EpochBatches, batch_of
+from keras_dts.utils.batches import EpochBatches, batch_of, default_batch_size
 from keras_dts.utils.checks import (
     check_choice,
     check_count,
@@ -55,6 +55,7 @@ __all__ = [
     "check_part",
     "check_temperature",
     "check_weight",
+    "default_batch_size",
     "deserialize",
     "flatten",
     "is_keras_loss",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import warnings
 from collections.abc import Callable
@@ -23,6 +24,16 @@ def batch_of(x: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:
     """
     batch = (x, y, sample_weight)
     return batch[: 1 + max(i for i in range(3) if batch[i] is not None)]
+
+
+def default_batch_size(examples: int, steps: int | None) -> int:
+    """Returns the batch size that Keras takes of arrays, if none is given.
+
+    Args:
+        examples: The number of examples.
+        steps: How many batches an epoch has, or `None`.
+    """
+    return math.ceil(examples / steps) if steps else 32
 
 
 class EpochBatches(keras.utils.PyDataset):
