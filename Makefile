@@ -7,7 +7,7 @@ TESTS := test-jax test-tensorflow test-torch
 # The tests of numbers, of which `make quick` runs those of PyTorch.
 QUICK := logits losses temperatures metrics chunking distiller contracts
 WORKERS ?= 2
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 CHROMIUM := /usr/bin/chromium
 FASHION_MNIST := /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
 KERAS_DATASETS := $(or $(KERAS_HOME),$(HOME)/.keras)/datasets

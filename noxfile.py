@@ -55,7 +55,7 @@ def _oldest_keras() -> list[str]:
 
 def _pytest(session: nox.Session, backend: str) -> None:
     session.run(
-        *("python", "-m", "pytest", "-n", "2", "--dist", "loadgroup"),
+        *("python", "-m", "pytest", "-n", "2", "--dist", "loadfile"),
         *session.posargs,
         env={"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )

@@ -9,13 +9,19 @@ quartiles. `--task images` distils a resnet32x4 into a resnet8x4 in batches of
 layers into one of 2 in batches of 32 texts of 128 tokens; `--task perceptron`
 two models that cost next to nothing, so that what a step pays whatever the
 models shows. `README.md` in this folder says what each line is.
+
+`--replicas 2` shares each batch among two replicas: on TensorFlow by a
+`MirroredStrategy` over two devices of the processor, on PyTorch by the
+processes that `torchrun --nproc-per-node 2` starts; the first one reports.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import keras
 import models
@@ -295,21 +301,51 @@ def torch_loop(task: Task, data: Data) -> Run:
     return run
 
 
+def shared_by(replicas: int) -> AbstractContextManager[object]:
+    """Returns a scope whose models are trained by replicas.
+
+    Args:
+        replicas: How many; on PyTorch, as many processes must run this.
+    """
+    if replicas == 1:
+        return nullcontext()
+    if keras.config.backend() == "torch":
+        importlib.import_module("torch.distributed").init_process_group("gloo")
+        return nullcontext()
+    tf = importlib.import_module("tensorflow")
+    (processor,) = tf.config.list_physical_devices("CPU")
+    if tf.config.get_logical_device_configuration(processor) is None:
+        parts = [tf.config.LogicalDeviceConfiguration()] * replicas
+        tf.config.set_logical_device_configuration(processor, parts)
+    devices = [f"CPU:{i}" for i in range(replicas)]
+    return tf.distribute.MirroredStrategy(devices).scope()
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = timing.arguments(__doc__)
     parser.add_argument("--task", choices=sorted(TASKS), default="images")
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", help="lines of the table"
     )
+    parser.add_argument(
+        "--replicas", type=int, default=1, help="how many share each batch"
+    )
     args = parser.parse_args(arguments)
+    scope = shared_by(args.replicas)
     found = contenders(TASKS[args.task](args.small), args.steps)
     chosen = args.only or list(found)
     if unknown := set(chosen) - set(found):
         parser.error(f"--only takes {list(found)}, not {sorted(unknown)}")
-    times = timing.in_turns({n: found[n]() for n in chosen}, args.rounds)
+    with scope:
+        times = timing.in_turns({n: found[n]() for n in chosen}, args.rounds)
+    if int(os.environ.get("RANK", "0")) > 0:
+        return
     ratios = [r for r in RATIOS if {r.over, *r.base} <= set(chosen)]
-    title = f"{args.task}, {timing.versions()}"
-    timing.report(args.out, f"step_time-{args.task}", title, times, ratios)
+    name = args.task
+    if args.replicas > 1:
+        name += f"-{args.replicas}-replicas"
+    title = f"{name}, {timing.versions()}"
+    timing.report(args.out, f"step_time-{name}", title, times, ratios)
 
 
 if __name__ == "__main__":

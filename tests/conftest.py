@@ -68,17 +68,6 @@ ONE_BACKEND = {
     "tests/hub/test_text_errors.py": "torch",
     "tests/utils": "torch",
 }
-# Files and folders whose tests share what takes long to make, or write files
-# for all processes: one worker runs them.
-TOGETHER = (
-    "tests/cli/test_cli.py",
-    "tests/data",
-    "tests/distributed/test_jax.py",
-    "tests/distributed/test_replicas.py",
-    "tests/distributed/test_train_on_part.py",
-    "tests/docs/test_site.py",
-    "tests/equivalence/test_routes.py",
-)
 
 
 def pytest_sessionstart(session):
@@ -125,9 +114,6 @@ def pytest_collection_modifyitems(config, items):
 
     mine, elsewhere = [], []
     for item in items:
-        path = item.path.relative_to(ROOT).as_posix()
-        for group in filter(path.startswith, TOGETHER):
-            item.add_marker(pytest.mark.xdist_group(group))
         own = [name for name in BACKENDS if item.get_closest_marker(name)]
         backends = own or backends_of(item.path)
         for name in backends:

@@ -12,14 +12,18 @@ from keras_dts.backend import fold_chunks, map_chunks
 from keras_dts.logits import (
     FAULTS,
     BatchLogits,
+    Column,
     EntryFunction,
     Faults,
     LogitPair,
+    Part,
+    Sums,
     WeightedMean,
+    averaged,
     broadcast_weights,
-    means_of_sums,
+    means,
+    settled,
     sum_and_count,
-    weighted_means,
 )
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype, to_loss_dtype, unreduced
@@ -104,7 +108,7 @@ class ChunkedBatch(BatchLogits):
             `keras.losses.Loss` or a function of labels and outputs.
 
     Attributes:
-        label_values: After `weighted_means`, the loss on labels of each
+        label_values: After `parts`, the loss on labels of each
             token, shape `(batch, length)`.
     """
 
@@ -115,7 +119,7 @@ class ChunkedBatch(BatchLogits):
         self.tokens = tokens
         self.label_values: Tensor | None = None
         self._label_loss = label_loss
-        self._gap: Tensor | None = None
+        self._gap_parts: list[Part] = []
         self._faults: Faults = {}
 
     @property
@@ -136,12 +140,12 @@ class ChunkedBatch(BatchLogits):
         """Computes means over the tokens that count, without a gradient."""
         *values, weights = self._frozen_columns(*functions, _weights)
         counted = _counted(weights)
-        return weighted_means([(column, counted) for column in values])
+        return means([[Column(column, counted) for column in values]])[0]
 
     def gap(self, needed: Tensor | bool = True) -> Tensor:
         """Computes the mean gap, by a pass of its own unless it is known."""
-        if self._gap is not None:
-            return self._gap
+        if self._gap_parts:
+            return averaged(means([self._gap_parts])[0])
         nothing = ops.zeros((), dtype=loss_dtype())
         if not self.has_labels:
             return nothing
@@ -159,11 +163,19 @@ class ChunkedBatch(BatchLogits):
             sums = measure()
         else:
             sums = ops.cond(needed, measure, lambda: ops.stack([nothing] * 2))
-        return means_of_sums([(sums[0], sums[1])])[0]
+        return means([[Sums(sums[0], sums[1])]])[0][0]
 
-    def weighted_means(
+    def gap_parts(self) -> list[Part]:
+        """Returns what the gap is the mean of: nothing before `parts`."""
+        return self._gap_parts
+
+    def settle_gap(self, gap: Tensor) -> None:
+        """Takes the gap that came of `gap_parts`."""
+        self._gap_parts = [gap]
+
+    def parts(
         self, losses: list[WeightedMean], temperature: WeightedMean | None
-    ) -> tuple[list[Tensor], Tensor | None]:
+    ) -> tuple[list[list[Part]], list[Part]]:
         """Computes the losses, and all else that the step logs, in one pass."""
 
         def row(chunk: LogitChunk) -> list[Tensor]:
@@ -187,14 +199,9 @@ class ChunkedBatch(BatchLogits):
         flags = (ops.any(ops.greater(column, 0)) for column in faults)
         self._faults = dict(zip(FAULTS, flags, strict=True))
         counted = _counted(weights)
-        self._gap, warmth, *values = weighted_means(
-            [
-                (gaps, counted),
-                (warmth, counted),
-                *[(column, weights) for column in columns],
-            ]
-        )
-        return values, None if temperature is None else warmth
+        self._gap_parts = settled([Column(gaps, counted)])
+        found: list[list[Part]] = [[Column(x, weights)] for x in columns]
+        return found, [] if temperature is None else [Column(warmth, counted)]
 
     def find_faults(self, suspect: Tensor) -> Faults:
         """Says what is wrong with the step."""

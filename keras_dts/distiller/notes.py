@@ -12,10 +12,7 @@ from keras import ops
 from keras_dts.backend import (
     StoppedStepError,
     all_finite,
-    answer,
-    joined_replicas,
     some,
-    total,
 )
 from keras_dts.logits import FAULTS, Faults
 from keras_dts.types import Tensor
@@ -62,15 +59,14 @@ class FaultNotes(keras.layers.Layer):
         """Notes what is wrong with a step, if something is.
 
         Args:
-            faults: Bool scalars, by cause.
+            faults: Bool scalars, by cause: the same on all replicas.
 
         Raises:
             StoppedStepError: Where Python knows that something is wrong
                 without waiting for it.
         """
-        alone = joined_replicas() == 1
         known = some(faults.values())
-        if known is False and alone:
+        if known is False:
             return
         flags = ops.stack(
             [
@@ -78,11 +74,6 @@ class FaultNotes(keras.layers.Layer):
                 for cause in CAUSES
             ]
         )
-        if not alone:  # a step that is broken in one replica stops in all
-            flags = ops.greater(total(ops.cast(flags, "int32")), 0)
-            known = answer(ops.any(flags))
-            if known is False:
-                return
         raised = ops.cast(flags, "int32")
         first = ops.logical_and(flags, ops.equal(ops.cumsum(raised), 1))
         first = ops.cast(first, self.counts.dtype)

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_dts.backend import joined_replicas
 from keras_dts.cache import TeacherCache
 from keras_dts.chunking import Chunker, ChunkPlan
 from keras_dts.distiller.model_pair import ModelPair
 from keras_dts.distiller.notes import FaultNotes, faults_of_loss
 from keras_dts.distiller.softening import Softening
+from keras_dts.distiller.step_means import step_means
 from keras_dts.distiller.student_loss import StudentLoss
 from keras_dts.distiller.terms import TermInputs, Terms
 from keras_dts.logits import (
@@ -22,8 +24,10 @@ from keras_dts.logits import (
     EntryWeights,
     Faults,
     LogitPair,
+    Part,
     Targets,
     WholeBatch,
+    added,
     pair_outputs,
 )
 from keras_dts.temperatures import Temperature, Temperatures
@@ -154,10 +158,9 @@ class Objective(keras.layers.Layer):
             For each output `None`, or `Temperatures` of NumPy arrays: a
             scalar each, or one value for each entry that counts.
         """
-        softening = Softening(self._models.uses, self._temperature.value)
         found: list[Temperatures | None]
         found = [None] * len(keras.tree.flatten(outputs))
-        for pair, values in softening.shared_temperatures(logits):
+        for pair, values in self._softening().shared_temperatures(logits):
             found[pair.output] = Temperatures(
                 *(_counted(value, pair) for value in values)
             )
@@ -185,30 +188,33 @@ class Objective(keras.layers.Layer):
         logits, label_loss = self._logits(
             inputs.teacher, inputs.student.outputs, targets, plan
         )
-        values, temperature = self._term_values(logits, inputs)
-        # In chunks, only now are its values and the faults known.
-        student_loss = label_loss()
+        found, faults = step_means(
+            [functools.partial(t.compute, inputs) for t in self.terms.terms],
+            self._softening() if self.terms.reads_logits else None,
+            logits,
+            (label_loss, self._student_loss.penalties),
+            faults,
+        )
+        student_loss = added(found.labels)
         if written is not None:
-            penalties = self._student_loss.with_penalties(None)
+            penalties = added(found.penalties)
             student_loss = ops.where(written, penalties, student_loss)
         student_weight, term_weights = self._weights
         term_weights = [self._now(w) for w in term_weights]
-        distillation_loss = _weighted_sum(term_weights, values)
+        distillation_loss = _weighted_sum(term_weights, found.terms)
         weight = self._now(student_weight, high=1.0)
-        taught = self._student_loss.with_penalties(distillation_loss)
+        taught = added([*found.penalties, distillation_loss])
         total = weight * student_loss + (1 - weight) * taught
         logged = {
             "student_loss": student_loss,
             "distillation_loss": distillation_loss,
+            **found.logged,
+            **(inputs.logged or {}),
         }
-        if self.terms.reads_logits and logits.has_labels:
-            logged["gap"] = logits.gap()
-        if temperature is not None:
-            logged["temperature"] = temperature
-        logged |= inputs.logged or {}
         self.clock.end_step()
+        temperature = found.logged.get("temperature")
         faults |= faults_of_loss(total, [weight, *term_weights, temperature])
-        if self.terms.reads_logits:
+        if self.terms.reads_logits and joined_replicas() == 1:
             faults |= logits.find_faults(faults["loss"])
         self.notes.note(faults)
         total = self._student_loss.for_keras(total)
@@ -220,7 +226,7 @@ class Objective(keras.layers.Layer):
         outputs: Any,
         targets: Targets,
         plan: ChunkPlan,
-    ) -> tuple[BatchLogits, Callable[[], Tensor]]:
+    ) -> tuple[BatchLogits, Callable[[], list[Part]]]:
         """Returns the logits of a step, and what computes its label loss."""
         weights = targets.sample_weight
         if isinstance(outputs, HiddenStates):
@@ -234,24 +240,14 @@ class Objective(keras.layers.Layer):
             )
         whole, y = self.whole(teacher, outputs, targets)
         if self.terms.reads_logits:
-            whole.gap()  # now, so that nothing computes it first in a branch
-        return whole, functools.partial(self._student_loss, y, outputs, weights)
+            # Now, so that nothing computes it first in a branch.
+            whole.gap_parts()
+        return whole, functools.partial(
+            self._student_loss.parts, y, outputs, weights
+        )
 
-    def _term_values(
-        self, logits: BatchLogits, inputs: TermInputs
-    ) -> tuple[list[Tensor], Tensor | None]:
-        """Computes the value of each term, and the mean temperature."""
-        terms = self.terms.terms
-        values = [term.compute(inputs) for term in terms]
-        if not self.terms.reads_logits:
-            return values, None
-        uses = self._models.uses
-        softening = Softening(uses, self._temperature.value)
-        losses, temperature = softening.losses(logits)
-        for use, loss in zip(uses, losses, strict=True):
-            before = values[use.term]
-            values[use.term] = loss if before is None else before + loss
-        return values, temperature
+    def _softening(self) -> Softening:
+        return Softening(self._models.uses, self._temperature.value)
 
     def _now(self, weight: float | Schedule, high: float = math.inf) -> Any:
         """Returns the value that a weight has in this step."""

@@ -7,7 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_dts.distiller.terms import LossUse
-from keras_dts.logits import BatchLogits, LogitPair, WeightedMean, WholeBatch
+from keras_dts.logits import (
+    BatchLogits,
+    LogitPair,
+    Part,
+    WeightedMean,
+    WholeBatch,
+    added,
+)
 from keras_dts.temperatures import Temperature, Temperatures
 from keras_dts.types import Tensor
 
@@ -18,10 +25,13 @@ class Softening:
     Args:
         uses: The losses on logits, with the outputs that they read.
         temperature: The temperature of losses that have none of their own.
+
+    Attributes:
+        uses: The losses.
     """
 
     def __init__(self, uses: list[LossUse], temperature: Temperature) -> None:
-        self._uses = uses
+        self.uses = uses
         self._shared = temperature
         # The temperatures in use, with the outputs that they soften.
         self._outputs: dict[Temperature, tuple[int, ...]] = {}
@@ -30,35 +40,43 @@ class Softening:
             outputs = {*self._outputs.get(policy, ()), *use.outputs}
             self._outputs[policy] = tuple(sorted(outputs))
 
-    def losses(self, logits: BatchLogits) -> tuple[list[Tensor], Tensor | None]:
-        """Computes the losses of a training step.
+    def begin(self, logits: BatchLogits) -> tuple[list[list[Part]], list[Part]]:
+        """Computes the losses of a training step, before they are reduced.
 
-        Each temperature moves once, whatever the number of its losses.
+        Each temperature moves once, whatever the number of its losses: here,
+        or in `end`.
 
         Args:
             logits: The logits of the step.
 
         Returns:
-            A scalar for each loss; and the mean of the shared temperature, or
-            `None` where no loss uses it.
+            For each loss, what it is the sum of the means of; and what the
+            shared temperature is the mean of: nothing where no loss uses it.
         """
         for policy, outputs in self._outputs.items():
             policy.begin_step(logits.select(outputs))
         soften = self._snapshots(logits)
-        values, temperature = logits.weighted_means(
+        return logits.parts(
             [
                 WeightedMean(
                     functools.partial(_value, use, soften[self._policy(use)]),
                     use.outputs,
                 )
-                for use in self._uses
+                for use in self.uses
             ],
             self._logged_temperature(soften),
         )
+
+    def end(self, logits: BatchLogits, values: list[Tensor]) -> None:
+        """Tells the temperatures what came of a training step.
+
+        Args:
+            logits: The logits of the step.
+            values: The losses, a scalar each.
+        """
         for policy, outputs in self._outputs.items():
             policy.end_step(logits.select(outputs))
             policy.observe(self._total(policy, values))
-        return values, temperature
 
     def shared_temperatures(
         self, logits: WholeBatch
@@ -101,12 +119,13 @@ class Softening:
 
     def _total(self, policy: Temperature, values: list[Tensor]) -> Tensor:
         """Sums the losses that use a temperature."""
-        first, *others = (
-            value
-            for use, value in zip(self._uses, values, strict=True)
-            if self._policy(use) is policy
+        return added(
+            [
+                value
+                for use, value in zip(self.uses, values, strict=True)
+                if self._policy(use) is policy
+            ]
         )
-        return sum(others, first)
 
     def _policy(self, use: LossUse) -> Temperature:
         return use.loss.temperature or self._shared

@@ -10,12 +10,15 @@ from keras import ops
 from keras_dts.backend import joined_replicas, replica_count
 from keras_dts.chunking import ChunkedBatch, ReducedLabelLoss
 from keras_dts.logits import (
+    Column,
     EntryWeights,
+    Part,
+    Sums,
     TokenMask,
+    added,
     broadcast_weights,
-    means_of_sums,
+    means,
     reads_classes,
-    replica_mean,
 )
 from keras_dts.types import HiddenStates, Tensor
 from keras_dts.utils import (
@@ -46,18 +49,22 @@ class StudentLoss:
         self._entry_weights = EntryWeights(name="label_weights")
 
     def __call__(self, y: Any, outputs: Any, sample_weight: Any) -> Tensor:
-        """Computes the loss of a batch, a scalar.
+        """Computes the loss of a batch, a scalar; see `parts`."""
+        return added(means([self.parts(y, outputs, sample_weight)])[0])
 
-        In a training step that replicas share, it is that of their whole
-        batch, and its gradient that of this replica's part.
+    def parts(self, y: Any, outputs: Any, sample_weight: Any) -> list[Part]:
+        """Computes the loss of a batch, before replicas share it.
 
         Args:
             y: The labels, or `None`.
             outputs: The student's outputs.
             sample_weight: The user's weights, or `None`.
+
+        Returns:
+            What it is the sum of the means of.
         """
         if y is None or self._model.loss is None:
-            return self.with_penalties(None)
+            return self.penalties()
         sample_weight = self._for_outputs(outputs, sample_weight)
         outputs = self._with_masks(outputs, sample_weight)
         loss: Tensor = keras.Model.compute_loss(
@@ -65,26 +72,29 @@ class StudentLoss:
         )
         replicas = replica_count()
         if joined_replicas() == 1:
-            return loss if replicas == 1 else loss * replicas
+            return [loss if replicas == 1 else loss * replicas]
         label_loss = loss - self._penalties() / replicas
         reduction, count = self._divisor(outputs, sample_weight)
         label_loss = _unscaled(label_loss, reduction)
-        return self._shared(label_loss, reduction, count)
+        return [*self.penalties(), _shared(label_loss, reduction, count)]
 
     def of_chunks(
         self, batch: ChunkedBatch, student: HiddenStates, sample_weight: Any
-    ) -> Tensor:
+    ) -> list[Part]:
         """Computes the loss of a batch that was computed chunk by chunk.
 
         Args:
             batch: The batch, after its losses were computed.
             student: The student's hidden states, with their mask.
             sample_weight: The user's weights, or `None`.
+
+        Returns:
+            As `parts`.
         """
         (function,) = per_output(self._model.loss, student)
         y = batch.tokens.batch.get("y")
         if function is None or y is None:
-            return self.with_penalties(None)
+            return self.penalties()
         loss = keras.losses.get(function)
         sample_weight = self._for_outputs(student.states, sample_weight)
         masked = self._with_masks(student.states, sample_weight)
@@ -100,20 +110,15 @@ class StudentLoss:
             reduced(batch.label_values, masked, weights), reduction
         )
         if joined_replicas() == 1:
-            return self.with_penalties(value)
+            return [*self.penalties(), value]
         _, count = self._divisor(masked, sample_weight)
-        return self._shared(value, reduction, count)
+        return [*self.penalties(), _shared(value, reduction, count)]
 
-    def with_penalties(self, loss: Tensor | None) -> Tensor:
-        """Adds the student's regularizers and `add_loss` to a loss.
-
-        Args:
-            loss: A scalar, or `None`.
-        """
+    def penalties(self) -> list[Part]:
+        """Returns the student's regularizers and `add_loss`, if it has some."""
         if not self._model.losses:
-            return ops.zeros(()) if loss is None else loss
-        penalties = replica_mean(self._penalties())
-        return penalties if loss is None else penalties + loss
+            return []
+        return [Column(self._penalties(), None)]
 
     @staticmethod
     def for_keras(loss: Tensor) -> Tensor:
@@ -168,23 +173,6 @@ class StudentLoss:
             return None
         return self._entry_weights(output)
 
-    def _shared(
-        self, label_loss: Tensor, reduction: str, count: Tensor
-    ) -> Tensor:
-        """Returns the loss of all replicas, penalties included.
-
-        Args:
-            label_loss: This replica's, without penalties.
-            reduction: How Keras has reduced it.
-            count: What it was divided by.
-        """
-        if reduction == "sum":
-            whole = replica_mean(joined_replicas() * label_loss)
-        else:
-            summed = ops.where(count > 0, label_loss * count, 0.0)
-            (whole,) = means_of_sums([(summed, count)])
-        return self.with_penalties(whole)
-
     @property
     def _names(self) -> tuple[str, ...]:
         return tuple(getattr(self._model, "output_names", None) or ())
@@ -232,6 +220,19 @@ class StudentLoss:
             )
         ]
         return keras.tree.pack_sequence_as(outputs, flat)
+
+
+def _shared(label_loss: Tensor, reduction: str, count: Tensor) -> Part:
+    """Returns what a replica adds to the loss on labels.
+
+    Args:
+        label_loss: The replica's.
+        reduction: How Keras has reduced it.
+        count: What it was divided by.
+    """
+    if reduction == "sum":
+        return Column(joined_replicas() * label_loss, None)
+    return Sums(ops.where(count > 0, label_loss * count, 0.0), count)
 
 
 def _unscaled(loss: Tensor, reduction: str | None) -> Tensor:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from keras import ops
 
 from keras_dts.logits.faults import Faults, teacher_faults
+from keras_dts.logits.means import Column, Part, averaged, means, settled
 from keras_dts.logits.pair import LogitPair
-from keras_dts.logits.weights import Column, weighted_means
 from keras_dts.types import Tensor
-from keras_dts.utils import loss_dtype
 
 # From the logits of one output to one value for each example or token, shape
 # `(batch, ...)`, or to a scalar that all of them share.
@@ -97,10 +96,25 @@ class BatchLogits(abc.ABC):
         """
 
     @abc.abstractmethod
-    def weighted_means(
+    def gap_parts(self) -> list[Part]:
+        """Returns what the gap is the mean of: one part an output."""
+
+    @abc.abstractmethod
+    def settle_gap(self, gap: Tensor) -> None:
+        """Takes the gap that came of `gap_parts`, for who asks later.
+
+        Args:
+            gap: A scalar in nats.
+        """
+
+    @abc.abstractmethod
+    def parts(
         self, losses: list[WeightedMean], temperature: WeightedMean | None
-    ) -> tuple[list[Tensor], Tensor | None]:
-        """Computes the losses of the step. The gradient flows through them.
+    ) -> tuple[list[list[Part]], list[Part]]:
+        """Computes the losses of the step, before they are reduced.
+
+        The gradient flows through them. Their means are reduced with all
+        else of the step, so that replicas exchange one message.
 
         Args:
             losses: The losses.
@@ -108,8 +122,9 @@ class BatchLogits(abc.ABC):
                 outputs that it is averaged over.
 
         Returns:
-            A scalar for each loss; and the plain mean of `temperature` over
-            the entries that count, averaged over its outputs, or `None`.
+            For each loss, what it is the sum of the means of; and what the
+            temperature is the mean of, over the entries that count: nothing
+            for `None`.
         """
 
     @abc.abstractmethod
@@ -135,7 +150,7 @@ class WholeBatch(BatchLogits):
     ) -> None:
         self.pairs = tuple(pairs)
         self._faults = faults or {}
-        self._gap: Tensor | None = None
+        self._gap_parts: list[Part] | None = None
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -163,67 +178,51 @@ class WholeBatch(BatchLogits):
 
     def means(self, *functions: EntryFunction) -> list[Tensor]:
         """Computes means over the entries that count, without a gradient."""
-        means = _means([self._columns(f) for f in functions])
-        return [ops.stop_gradient(_mean(found)) for found in means]
+        found = means([self._columns(f) for f in functions])
+        return [ops.stop_gradient(averaged(values)) for values in found]
 
     def gap(self, needed: Tensor | bool = True) -> Tensor:
-        """Computes the mean gap, once."""
+        """Computes the mean gap, from parts that are computed once."""
         del needed
-        if self._gap is None:
-            gaps = [pair.gap_column() for pair in self.pairs if pair.has_gap]
-            nothing = ops.zeros((), dtype=loss_dtype())
-            self._gap = _mean(_means([gaps])[0]) if gaps else nothing
-        return self._gap
+        return averaged(means([self.gap_parts()])[0])
 
-    def weighted_means(
+    def gap_parts(self) -> list[Part]:
+        """Returns what the gap is the mean of, computed once."""
+        if self._gap_parts is None:
+            columns = [p.gap_column() for p in self.pairs if p.has_gap]
+            self._gap_parts = settled(columns)
+        return self._gap_parts
+
+    def settle_gap(self, gap: Tensor) -> None:
+        """Takes the gap that came of `gap_parts`."""
+        self._gap_parts = [gap]
+
+    def parts(
         self, losses: list[WeightedMean], temperature: WeightedMean | None
-    ) -> tuple[list[Tensor], Tensor | None]:
-        """Computes the losses of the step."""
-        columns: list[list[Column | Tensor]] = [
+    ) -> tuple[list[list[Part]], list[Part]]:
+        """Computes the losses of the step, before they are reduced."""
+        columns: list[list[Part]] = [
             [
-                (loss.function(pair), pair.weights)
+                Column(loss.function(pair), pair.weights)
                 for pair in self.pairs
                 if pair.output in loss.outputs
             ]
             for loss in losses
         ]
-        if temperature is not None:
-            part = self.select(temperature.outputs)
-            columns.append(part._columns(temperature.function))
-        means = _means(columns)
-        values = [_sum(found) for found in means[: len(losses)]]
-        return values, None if temperature is None else _mean(means[-1])
+        if temperature is None:
+            return columns, []
+        part = self.select(temperature.outputs)
+        return columns, part._columns(temperature.function)
 
     def find_faults(self, suspect: Tensor) -> Faults:
         """Says what is wrong with the step."""
         teacher = (pair.teacher for pair in self.pairs)
         return {**self._faults, **teacher_faults(teacher, suspect)}
 
-    def _columns(self, function: EntryFunction) -> list[Column | Tensor]:
+    def _columns(self, function: EntryFunction) -> list[Part]:
         """Returns, for each output, what is to be averaged, or a scalar."""
         found = ((pair, function(pair)) for pair in self.pairs)
         return [
             pair.counted_column(values) if len(values.shape) > 0 else values
             for pair, values in found
         ]
-
-
-def _means(
-    groups: Sequence[Sequence[Column | Tensor]],
-) -> list[list[Tensor]]:
-    """Returns the mean of each column; scalars are as they are."""
-    columns = [c for group in groups for c in group if isinstance(c, tuple)]
-    means = iter(weighted_means(columns))
-    return [
-        [next(means) if isinstance(c, tuple) else c for c in group]
-        for group in groups
-    ]
-
-
-def _mean(values: list[Tensor]) -> Tensor:
-    return values[0] if len(values) == 1 else _sum(values) / len(values)
-
-
-def _sum(values: list[Tensor]) -> Tensor:
-    first, *others = values
-    return sum(others, first)

@@ -8,8 +8,8 @@ from keras import ops
 
 from keras_dts.logits.convert import to_logits
 from keras_dts.logits.labels import to_labels
+from keras_dts.logits.means import Column, weighted_mean
 from keras_dts.logits.ops import cross_entropy
-from keras_dts.logits.weights import Column, weighted_mean
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype
 
@@ -90,8 +90,8 @@ class LogitPair:
             values: One for each example or token, shape `(batch, ...)`.
         """
         if self.weights is None:
-            return values, None
-        return values, ops.cast(self.counted, values.dtype)
+            return Column(values, None)
+        return Column(values, ops.cast(self.counted, values.dtype))
 
     def mean(self, values: Tensor) -> Tensor:
         """Computes the plain mean of values over the entries that count.
@@ -163,7 +163,7 @@ class LogitPair:
         if self.labelled is None:
             return self.counted_column(values)
         counted = ops.logical_and(self.labelled, self.counted)
-        return values, ops.cast(counted, values.dtype)
+        return Column(values, ops.cast(counted, values.dtype))
 
     def gap(self) -> Tensor:
         """Computes the mean of `gap_values` over the entries with a label.

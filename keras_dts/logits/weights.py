@@ -2,121 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_dts.backend import fast, joined_replicas, total
 from keras_dts.types import Tensor
 from keras_dts.utils import loss_dtype, same_shape, show, static_shape
-
-# Values of shape `(batch, ...)`, and their weights, of the same shape; `None`
-# where every entry weighs 1.
-Column = tuple[Tensor, Tensor | None]
-
-
-def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
-    """Reduces values to `sum(weight * value) / count(weight != 0)`.
-
-    Entries of weight 0 count nowhere, whatever their value. With weights of 0
-    and 1 this is the mean over the entries that count, so that padding changes
-    nothing. Where no entry counts the result is 0.
-
-    In a training step that replicas share, the mean is over the entries of all
-    of them, and its gradient is that of this replica's part.
-
-    Args:
-        values: Shape `(batch, ...)`.
-        weights: Of the same shape, or `None` where every entry weighs 1.
-
-    Returns:
-        A scalar.
-    """
-    return weighted_means([(values, weights)])[0]
-
-
-def weighted_means(columns: Sequence[Column]) -> list[Tensor]:
-    """Computes several weighted means; replicas exchange one message.
-
-    Args:
-        columns: Values and weights, as for `weighted_mean`.
-
-    Returns:
-        A scalar for each.
-    """
-    if joined_replicas() > 1:
-        return means_of_sums([sum_and_count(*column) for column in columns])
-    return [
-        fast.mean(values)
-        if weights is None
-        else _ratio(*sum_and_count(values, weights))
-        for values, weights in columns
-    ]
-
-
-def sum_and_count(
-    values: Tensor, weights: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Returns `sum(weight * value)` and `count(weight != 0)`, scalars.
-
-    Args:
-        values: Shape `(batch, ...)`.
-        weights: Of the same shape, or `None` where every entry weighs 1.
-    """
-    if weights is None:
-        return ops.sum(values), ops.sum(ops.ones_like(values))
-    counts = ops.not_equal(weights, 0)
-    weighted = ops.where(counts, values * weights, 0.0)
-    return ops.sum(weighted), ops.sum(ops.cast(counts, values.dtype))
-
-
-def means_of_sums(sums: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
-    """Divides sums by counts, over all replicas of a training step.
-
-    The one place where a sum and a count are reduced. Replicas divide the
-    gradients of a step by their number, so that each part counts that often.
-
-    Args:
-        sums: This replica's sums and counts, scalars.
-
-    Returns:
-        A scalar for each.
-    """
-    replicas = joined_replicas()
-    if replicas == 1:
-        return [_ratio(*pair) for pair in sums]
-    everywhere = total(ops.stack([x for pair in sums for x in pair]))
-    means = []
-    for i, (part, _) in enumerate(sums):
-        summed, count = everywhere[2 * i], everywhere[2 * i + 1]
-        count = ops.where(count > 0, count, 1.0)  # weights may sum to little
-        part = replicas * part / count
-        means.append(of_all_replicas(summed / count, part))
-    return means
-
-
-def of_all_replicas(value: Tensor, part: Tensor) -> Tensor:
-    """Returns a value with the gradient of another one.
-
-    Args:
-        value: The same on each replica, to the last bit.
-        part: This replica's, whose mean over the replicas it is.
-    """
-    return ops.stop_gradient(value) + (part - ops.stop_gradient(part))
-
-
-def replica_mean(value: Tensor) -> Tensor:
-    """Returns the mean of a scalar over the replicas of a training step."""
-    replicas = joined_replicas()
-    if replicas == 1:
-        return value
-    return of_all_replicas(total(value) / replicas, value)
-
-
-def _ratio(summed: Tensor, count: Tensor) -> Tensor:
-    return summed / ops.maximum(count, 1.0)
 
 
 def entry_weights(

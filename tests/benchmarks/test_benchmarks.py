@@ -3,12 +3,13 @@
 import csv
 import platform
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from helpers import BACKEND, blobs
+from helpers import BACKEND, blobs, two_replicas
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(FOLDER))
@@ -96,16 +97,23 @@ def test_step_time(tmp_path, capsys, monkeypatch):
         assert float(line[28:].split()[0]) == pytest.approx(median, abs=0.02)
 
 
-def test_step_time_of_chosen_lines(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "replicas", [1, pytest.param(2, marks=pytest.mark.tensorflow)]
+)
+def test_step_time_of_chosen_lines(tmp_path, monkeypatch, replicas):
+    scope = two_replicas().scope() if BACKEND == "tensorflow" else nullcontext()
+    shared = {1: nullcontext(), 2: scope}
+    monkeypatch.setattr(step_time, "shared_by", shared.get)
     monkeypatch.setitem(step_time.TASKS, "tiny", Tiny)
     only = ["--only", step_time.DTS, step_time.CONSTANT]
     step_time.main(
         [
             *("--task=tiny", "--small", "--rounds=1", "--steps=1"),
-            *(f"--out={tmp_path}", *only),
+            *(f"--out={tmp_path}", f"--replicas={replicas}", *only),
         ]
     )
-    _, (row,) = read(tmp_path, "step_time-tiny")
+    name = "step_time-tiny" + ("-2-replicas" if replicas > 1 else "")
+    _, (row,) = read(tmp_path, name)
     assert list(row) == ["DTS (ms)", "constant (ms)", "DTS / constant"]
 
 

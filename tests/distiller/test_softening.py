@@ -7,7 +7,13 @@ from keras import ops
 
 from keras_dts.distiller.softening import Softening
 from keras_dts.distiller.terms.terms import LossUse
-from keras_dts.logits import LogitPair, WholeBatch
+from keras_dts.logits import (
+    LogitPair,
+    WholeBatch,
+    added,
+    averaged,
+    means,
+)
 from keras_dts.losses import KD, BatchLoss
 from keras_dts.temperatures import Temperature, Temperatures
 
@@ -65,13 +71,23 @@ def batch():
     )
 
 
+def losses_of(softening):
+    """Runs a step, and returns its losses and the mean temperature."""
+    logits = batch()
+    groups, warmth = softening.begin(logits)
+    *values, warmth = means([*groups, warmth])
+    values = [added(x) for x in values]
+    softening.end(logits, values)
+    return values, averaged(warmth) if warmth else None
+
+
 def test_a_shared_temperature_moves_once_a_step():
     shared = Spy(3.0)
     softening = Softening(
         [LossUse(0, Constant(1.0), (0,)), LossUse(1, Constant(10.0), (0,))],
         shared,
     )
-    losses, temperature = softening.losses(batch())
+    losses, temperature = losses_of(softening)
     assert [number(x) for x in losses] == [3.0, 30.0]
     assert number(temperature) == 3.0
     # It sees only the output that losses read, and its values are computed
@@ -88,7 +104,7 @@ def test_a_shared_temperature_moves_once_a_step():
 def test_a_shared_temperature_sees_all_outputs_of_its_losses():
     shared = Spy()
     uses = [LossUse(0, Constant(1.0), (1,)), LossUse(1, Constant(1.0), (0,))]
-    Softening(uses, shared).losses(batch())
+    losses_of(Softening(uses, shared))
     assert [what for what in shared.seen if what[0] in ("begin", "end")] == [
         ("begin", (0, 1)),
         ("end", (0, 1)),
@@ -102,7 +118,7 @@ def test_each_temperature_observes_only_the_losses_that_used_it():
         LossUse(0, Constant(100.0, own), (1,)),
         LossUse(1, Constant(10.0), (0,)),
     ]
-    losses, temperature = Softening(uses, shared).losses(batch())
+    losses, temperature = losses_of(Softening(uses, shared))
     # The second output's weights are 4, of which 3 entries count.
     expected = [2.0, 500.0 * 4 / 3, 20.0]
     assert [number(x) for x in losses] == pytest.approx(expected)
@@ -121,7 +137,7 @@ def test_two_losses_may_have_one_temperature_of_their_own():
         LossUse(0, Constant(1.0, own), (0,)),
         LossUse(1, Constant(2.0, own), (0,)),
     ]
-    losses, temperature = Softening(uses, shared).losses(batch())
+    losses, temperature = losses_of(Softening(uses, shared))
     assert [number(x) for x in losses] == [5.0, 10.0]
     assert [what for what, _ in own.seen].count("begin") == 1
     assert dict(own.seen)["observe"] == 15.0
@@ -132,9 +148,9 @@ def test_two_losses_may_have_one_temperature_of_their_own():
 
 def test_a_loss_that_reads_two_outputs_is_their_sum():
     loss = KD(2.0)
-    both = Softening([LossUse(0, loss, (0, 1))], Spy()).losses(batch())[0]
+    both = losses_of(Softening([LossUse(0, loss, (0, 1))], Spy()))[0]
     parts = [
-        Softening([LossUse(0, loss, (i,))], Spy()).losses(batch())[0][0]
+        losses_of(Softening([LossUse(0, loss, (i,))], Spy()))[0][0]
         for i in (0, 1)
     ]
     assert number(both[0]) == pytest.approx(sum(map(number, parts)), rel=1e-6)

@@ -140,7 +140,9 @@ def messages():
     for name, policy in (
         ("constant", 4.0),
         ("dts", keras_dts.DynamicTemperature(8.0, 2.0, 8.0)),
+        ("ctkd", temperatures.CurriculumTemperature()),
         ("auto", "auto"),
+        ("dts of auto", keras_dts.DynamicTemperature("auto")),
         ("adakd", temperatures.TokenDifficultyTemperature()),
     ):
         model = distiller(temperature=policy)

@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-from helpers import number
 from keras import layers, ops
 
 from keras_dts.logits import (
@@ -11,11 +10,9 @@ from keras_dts.logits import (
     TokenMask,
     broadcast_weights,
     check_sample_weight,
-    weighted_mean,
 )
 from keras_dts.logits.weights import entry_weights
 
-VALUES = np.array([[1.0, 2.0, 4.0], [8.0, 16.0, 32.0]], "float32")
 WEIGHTS = np.array([[1.0, 0.5, 0.0], [0.0, 2.0, 1.0]], "float32")
 TOKENS = np.array([[3, 1, 0], [2, 0, 0]], "int32")
 MASK = TOKENS > 0
@@ -31,21 +28,6 @@ def same(found, expected):
     found = ops.convert_to_numpy(found)
     assert found.shape == np.shape(expected)
     np.testing.assert_array_equal(found, expected)
-
-
-def test_a_weighted_mean_divides_by_the_number_that_counts():
-    found = weighted_mean(*map(ops.convert_to_tensor, (VALUES, WEIGHTS)))
-    assert number(found) == (1 + 1 + 32 + 32) / 4
-    assert number(weighted_mean(ops.convert_to_tensor(VALUES), None)) == 10.5
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_values_of_weight_0_count_nowhere_whatever_they_are(value):
-    values = np.where(WEIGHTS == 0, value, VALUES).astype("float32")
-    found = weighted_mean(*map(ops.convert_to_tensor, (values, WEIGHTS)))
-    assert number(found) == (1 + 1 + 32 + 32) / 4
-    nothing = weighted_mean(*map(ops.convert_to_tensor, (values, 0 * WEIGHTS)))
-    assert number(nothing) == 0.0
 
 
 def test_the_mask_and_the_weights_are_multiplied():

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_dts.features import Projector, StochasticPasses
-from keras_dts.logits import replica_mean, weighted_mean
+from keras_dts.logits import Column, Part
 from keras_dts.losses import LogitDistillation
 from keras_dts.temperatures import Temperature
 from keras_dts.types import ModelOutputs, TeacherOutputs, Tensor
@@ -82,18 +82,20 @@ class Term(keras.layers.Layer):
             student: The student's outputs, symbolic or not.
         """
 
-    def compute(self, inputs: TermInputs) -> Tensor | None:
-        """Computes what is no loss on logits, a scalar; `None` for nothing."""
+    def compute(self, inputs: TermInputs) -> list[Part]:
+        """Computes what is no loss on logits, before it is reduced.
+
+        Returns:
+            What the term is the sum of the means of.
+        """
         raise NotImplementedError
 
 
-def mean_or_scalar(values: Tensor, weights: Tensor) -> Tensor:
-    """Reduces the values of a loss, unless it is reduced already.
+def column_or_scalar(values: Tensor, weights: Tensor) -> Column:
+    """Returns the values of a loss with their weights, if it is not reduced.
 
     Args:
         values: A scalar, or shape `(batch, ...)`.
         weights: Of the same shape.
     """
-    if len(values.shape) == 0:
-        return replica_mean(values)
-    return weighted_mean(values, weights)
+    return Column(values, weights if len(values.shape) > 0 else None)

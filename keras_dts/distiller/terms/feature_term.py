@@ -7,10 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.distiller.terms.base import Term, TermInputs, mean_or_scalar
+from keras_dts.distiller.terms.base import Term, TermInputs
 from keras_dts.features import Projector
 from keras_dts.hub import padding_of
-from keras_dts.logits import EntryWeights, broadcast_weights
+from keras_dts.logits import Column, EntryWeights, Part, broadcast_weights
 from keras_dts.types import ModelOutputs, TeacherOutputs, Tensor
 from keras_dts.utils import (
     is_keras_loss,
@@ -124,21 +124,25 @@ class FeatureTerm(Term):
             return unreduced(function, teacher, student)
         return loss.compute_loss(teacher, student)
 
-    def compute(self, inputs: TermInputs) -> Tensor:
-        """Computes the sum of the losses of the layers' outputs."""
-        total = 0.0
-        for index, function, teacher, student, features in self._pairs(
-            inputs.teacher, inputs.student
-        ):
-            values = self._values(function, teacher, student)
-            total = total + self._mean(index, values, features, inputs)
-        return total
+    def compute(self, inputs: TermInputs) -> list[Part]:
+        """Computes the losses of the layers' outputs."""
+        return [
+            self._column(
+                index,
+                self._values(function, teacher, student),
+                features,
+                inputs,
+            )
+            for index, function, teacher, student, features in self._pairs(
+                inputs.teacher, inputs.student
+            )
+        ]
 
-    def _mean(
+    def _column(
         self, index: int, values: Tensor, features: Tensor, inputs: TermInputs
-    ) -> Tensor:
+    ) -> Column:
         if len(values.shape) == 0:
-            return values
+            return Column(values, None)
         weights = self.weights_of(features)  # the layer's own mask, if any
         while len(weights.shape) > len(values.shape):
             weights = ops.max(weights, axis=-1)
@@ -149,7 +153,7 @@ class FeatureTerm(Term):
         padding = padding_of(inputs.inputs)
         if padding is not None and _has_positions(values, padding):
             weights = weights * broadcast_weights(padding, values)
-        return mean_or_scalar(values, weights)
+        return Column(values, weights)
 
 
 def value_weights(values: Tensor, sample_weight: Any) -> Tensor:

@@ -6,9 +6,10 @@ from typing import Any
 
 from keras import ops
 
-from keras_dts.distiller.terms.base import Term, TermInputs, mean_or_scalar
+from keras_dts.distiller.terms.base import Term, TermInputs, column_or_scalar
 from keras_dts.distiller.terms.feature_term import value_weights
-from keras_dts.types import ModelOutputs, Tensor
+from keras_dts.logits import Part
+from keras_dts.types import ModelOutputs
 
 
 class OutputTerm(Term):
@@ -33,13 +34,12 @@ class OutputTerm(Term):
         """Lets the loss check the outputs that it will get."""
         self._wrapped[0].validate_outputs(teacher.outputs, student.outputs)
 
-    def compute(self, inputs: TermInputs) -> Tensor:
-        """Computes the loss, reduced if it is one value per example."""
+    def compute(self, inputs: TermInputs) -> list[Part]:
+        """Computes the loss: a scalar, or one value per example."""
         values = ops.convert_to_tensor(
             self._wrapped[0].compute_loss(
                 inputs.teacher.outputs, inputs.student.outputs
             )
         )
-        return mean_or_scalar(
-            values, value_weights(values, inputs.sample_weight)
-        )
+        weights = value_weights(values, inputs.sample_weight)
+        return [column_or_scalar(values, weights)]

@@ -8,11 +8,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.distiller.terms.base import Term, TermInputs, mean_or_scalar
+from keras_dts.distiller.terms.base import Term, TermInputs, column_or_scalar
 from keras_dts.distiller.terms.feature_term import value_weights
 from keras_dts.features import StochasticPasses, input_of, penultimate
+from keras_dts.logits import Part
 from keras_dts.losses import StudentGuidedFeatures
-from keras_dts.types import ModelOutputs, Tensor
+from keras_dts.types import ModelOutputs
 from keras_dts.utils import static_shape
 
 LOG = "ssd_passes"
@@ -66,8 +67,8 @@ class PassesTerm(Term):
                 "the student"
             )
 
-    def compute(self, inputs: TermInputs) -> Tensor:
-        """Computes the loss, a scalar."""
+    def compute(self, inputs: TermInputs) -> list[Part]:
+        """Computes the loss."""
         (loss,), ((name, _),) = self._wrapped, self.passes
         ours = inputs.student.features[self._student_path]
         theirs = inputs.teacher.features[name]
@@ -75,9 +76,8 @@ class PassesTerm(Term):
         values, counting = loss.values(theirs, ours)
         if inputs.logged is not None:
             inputs.logged[LOG] = ops.stop_gradient(ops.mean(counting))
-        return mean_or_scalar(
-            values, value_weights(values, inputs.sample_weight)
-        )
+        weights = value_weights(values, inputs.sample_weight)
+        return [column_or_scalar(values, weights)]
 
 
 def _path(loss: Any, model: keras.Model, argument: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_dts.distiller.terms.base import Term, TermInputs
-from keras_dts.logits import EntryWeights, entry_weights, weighted_mean
+from keras_dts.logits import Column, EntryWeights, Part, entry_weights
 from keras_dts.losses import LogitDistillation, ValueLoss
 from keras_dts.types import ModelOutputs, Tensor
 from keras_dts.utils import (
@@ -71,19 +71,19 @@ class PerOutputTerm(Term):
                     f"{show(shapes[1])} from the student"
                 )
 
-    def compute(self, inputs: TermInputs) -> Tensor | None:
-        """Computes the sum of the losses on values, or `None`."""
+    def compute(self, inputs: TermInputs) -> list[Part]:
+        """Computes the losses on values, if there are some."""
         if not self._on_values:
-            return None
+            return []
         given = inputs.weights_of_outputs()
-        total = 0.0
+        parts: list[Part] = []
         for index, loss, theirs, ours in self._values(
             inputs.teacher.outputs, inputs.student.outputs
         ):
             values = loss.values(to_loss_dtype(theirs), to_loss_dtype(ours))
             weights = entry_weights(ours, given[index], self._entry_weights)
-            total = total + weighted_mean(values, weights)
-        return total
+            parts.append(Column(values, weights))
+        return parts
 
     def _per_output(self, outputs: Any) -> list[Any]:
         (losses,) = self._wrapped
