@@ -192,7 +192,8 @@ class Objective(keras.layers.Layer):
             [functools.partial(t.compute, inputs) for t in self.terms.terms],
             self._softening() if self.terms.reads_logits else None,
             logits,
-            (label_loss, self._student_loss.penalties),
+            label_loss,
+            self._student_loss.penalties,
             faults,
         )
         student_loss = added(found.labels)

@@ -41,7 +41,8 @@ def step_means(
     terms: Sequence[Parts],
     softening: Softening | None,
     logits: BatchLogits,
-    label_parts: tuple[Parts, Parts],
+    label_loss: Parts,
+    penalties: Parts,
     faults: Faults,
 ) -> tuple[StepMeans, Faults]:
     """Computes what a step is made of, and reduces it.
@@ -50,7 +51,8 @@ def step_means(
         terms: Compute what is no loss on logits, term by term.
         softening: Computes the losses on logits, if there are some.
         logits: The logits of the step.
-        label_parts: Compute the loss on labels, and the penalties.
+        label_loss: Computes the loss on labels, penalties included.
+        penalties: Computes the penalties alone.
         faults: What is wrong with the data of this replica.
 
     Returns:
@@ -64,18 +66,18 @@ def step_means(
         groups += losses
         read = [temperature, logits.gap_parts()]
     # In chunks, only now are the loss on labels and the faults known.
-    groups = [compute() for compute in label_parts] + read + groups
+    groups = [label_loss(), penalties(), *read, *groups]
 
     def look(suspect: Tensor) -> Faults:
-        return faults | (
-            {} if softening is None else logits.find_faults(suspect)
-        )
+        if softening is None:
+            return faults
+        return faults | logits.find_faults(suspect)
 
     if joined_replicas() > 1:
         found, faults = means_and_faults(groups, look)
     else:
         found = means(groups)
-    labels, penalties, temperatures, gaps, *rest = found
+    labels, penalty, temperatures, gaps, *rest = found
     values, softened = rest[: len(terms)], rest[len(terms) :]
     logged = {}
     if softening is not None:
@@ -89,4 +91,5 @@ def step_means(
             logged["gap"] = gap
     if temperatures:
         logged["temperature"] = averaged(temperatures)
-    return StepMeans(labels, penalties, [*map(added, values)], logged), faults
+    totals = [added(x) for x in values]
+    return StepMeans(labels, penalty, totals, logged), faults

@@ -71,7 +71,9 @@ class BatchLogits(abc.ABC):
 
     @abc.abstractmethod
     def means(self, *functions: EntryFunction) -> list[Tensor]:
-        """Computes means over the entries that count, without a gradient.
+        """Computes means over the step's entries that count.
+
+        Those of all replicas that share the step, without a gradient.
 
         Args:
             *functions: What to average. In chunks, all of them are computed
@@ -84,7 +86,9 @@ class BatchLogits(abc.ABC):
 
     @abc.abstractmethod
     def gap(self, needed: Tensor | bool = True) -> Tensor:
-        """Computes the mean gap, see `LogitPair.gap`.
+        """Computes the mean gap of the step, see `LogitPair.gap`.
+
+        That of all replicas that share it.
 
         Args:
             needed: A scalar. In chunks, the pass over the logits is saved
