@@ -9,7 +9,12 @@ import numpy as np
 from keras import ops
 
 from keras_dts.logits import TOLERANCE, OutputSpec, reads_classes
-from keras_dts.utils import flatten, per_output, static_shape
+from keras_dts.utils import (
+    flatten,
+    loss_setting,
+    per_output,
+    static_shape,
+)
 
 _INT32 = np.iinfo("int32")
 
@@ -95,7 +100,7 @@ def _mean_nothing(labels: Any, spec: OutputSpec, loss: Any) -> Any:
         adds_up = (abs(sums - 1) < TOLERANCE) | (sums == 0)
         return ~(adds_up & (labels >= 0).all(-1))
     names_one = (labels >= 0) & (labels < classes) & (labels % 1 == 0)
-    return ~names_one & (labels != getattr(loss, "ignore_class", None))
+    return ~names_one & (labels != loss_setting(loss, "ignore_class"))
 
 
 def with_no_labels(y: Any, sample_weight: Any) -> Any:

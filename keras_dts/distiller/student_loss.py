@@ -24,6 +24,7 @@ from keras_dts.types import HiddenStates, Tensor
 from keras_dts.utils import (
     flatten,
     loss_dtype,
+    loss_setting,
     per_output,
     same_shape,
     spread,
@@ -98,7 +99,7 @@ class StudentLoss:
         loss = keras.losses.get(function)
         sample_weight = self._for_outputs(student.states, sample_weight)
         masked = self._with_masks(student.states, sample_weight)
-        ignore = getattr(loss, "ignore_class", None)
+        ignore = loss_setting(loss, "ignore_class")
         if ignore is not None:
             labels = ops.reshape(y, batch.tokens.shape)  # (batch, length)
             named = ops.cast(ops.not_equal(labels, ignore), loss_dtype())

@@ -16,7 +16,7 @@ from keras_dts.logits.families import (
 from keras_dts.logits.kinds import OutputKind, output_kind
 from keras_dts.logits.structures import check_counts, check_names
 from keras_dts.types import Tensor
-from keras_dts.utils import show
+from keras_dts.utils import loss_setting, show
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ class OutputSpec:
             ValueError: If the loss compares values, not distributions, or
                 has its classes on another axis than the last.
         """
-        axis = getattr(loss, "axis", -1)
+        axis = loss_setting(loss, "axis", -1)
         if isinstance(axis, int) and axis not in (-1, self.rank - 1):
             raise ValueError(
                 "`loss` has another axis, but the classes must be on the last "

@@ -6,12 +6,15 @@ from typing import Any
 
 import keras
 
+from keras_dts.utils import loss_setting
+
 # By the names of their classes and functions.
 _OF_LABELS = {"binarycrossentropy", "binaryfocalcrossentropy"}
 _OF_CLASSES = {
     "categoricalcrossentropy",
     "categoricalfocalcrossentropy",
     "sparsecategoricalcrossentropy",
+    "sparsecategoricalfocalcrossentropy",
 }
 # Their labels are no classes of the output's entries.
 _OF_OTHERS = {"ctc", "hinge", "squaredhinge"}
@@ -65,7 +68,7 @@ def reads_logits(loss: Any) -> bool | None:
     Args:
         loss: A loss as `compile` takes it for one output, or `None`.
     """
-    said = getattr(loss, "from_logits", None)
+    said = loss_setting(loss, "from_logits")
     return said if isinstance(said, bool) else None
 
 

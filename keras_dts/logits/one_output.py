@@ -20,7 +20,7 @@ from keras_dts.logits.labels import (
 from keras_dts.logits.pair import LogitPair
 from keras_dts.logits.top_k import top_k_pair
 from keras_dts.types import Tensor
-from keras_dts.utils import loss_dtype
+from keras_dts.utils import loss_dtype, loss_setting
 
 
 class OutputTargets(NamedTuple):
@@ -147,7 +147,7 @@ def _read_targets(
     if independent:
         safe = read_label_rows(labels, student)
     else:
-        ignore = getattr(loss, "ignore_class", None)
+        ignore = loss_setting(loss, "ignore_class")
         safe = read_labels(labels, student, ignore)
     labelled = safe.unlabelled
     if labelled is not None:

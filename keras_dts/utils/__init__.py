@@ -12,7 +12,7 @@ from keras_dts.utils.checks import (
 from keras_dts.utils.data_adapter import DataAdapter
 from keras_dts.utils.dtypes import loss_dtype, to_loss_dtype
 from keras_dts.utils.files import replaced, sync_folder, write_text
-from keras_dts.utils.keras_losses import is_keras_loss, unreduced
+from keras_dts.utils.keras_losses import is_keras_loss, loss_setting, unreduced
 from keras_dts.utils.models import add_step_counter, layers_in, symbolic_input
 from keras_dts.utils.optional import require, require_matplotlib
 from keras_dts.utils.progress import EpochBar, print_now
@@ -62,6 +62,7 @@ __all__ = [
     "is_partial",
     "layers_in",
     "loss_dtype",
+    "loss_setting",
     "per_output",
     "per_output_strictly",
     "print_now",

@@ -20,6 +20,22 @@ def unreduced(function: Any, teacher: Any, student: Any) -> Any:
     return function(teacher, student)
 
 
+def loss_setting(loss: Any, name: str, default: Any = None) -> Any:
+    """Returns a setting that a loss was made with.
+
+    Some of Keras's losses have it as an attribute, others in their
+    configuration alone, as `SparseCategoricalCrossentropy` does in Keras 3.16.
+
+    Args:
+        loss: A loss as `compile` takes it for one output, or `None`.
+        name: The name of the setting.
+        default: What is returned for a loss without it.
+    """
+    if hasattr(loss, name) or not isinstance(loss, keras.losses.Loss):
+        return getattr(loss, name, default)
+    return loss.get_config().get(name, default)
+
+
 def is_keras_loss(loss: Any, kind: Any) -> bool:
     """Says whether a loss computes what a class of Keras's computes.
 
