@@ -6,6 +6,7 @@ from keras_dts.backend.compiled import compiled
 from keras_dts.backend.data_parallel import (
     DataParallel,
     summed_over_processes,
+    without_parallel_model,
 )
 from keras_dts.backend.devices import (
     batch_devices,
@@ -19,13 +20,15 @@ from keras_dts.backend.devices import (
     spanning,
 )
 from keras_dts.backend.engines import check_engine
-from keras_dts.backend.gradients import value_and_grad
+from keras_dts.backend.gradients import frozen, value_and_grad
 from keras_dts.backend.loops import assign_repeatedly, repeat
 from keras_dts.backend.processes import (
     batch_multiple,
+    check_steps,
     dealing,
     process_part,
     shares_arrays,
+    undivided,
 )
 from keras_dts.backend.replicas import (
     gathered,
@@ -77,6 +80,7 @@ __all__ = [
     "can_stop",
     "careful",
     "check_engine",
+    "check_steps",
     "checked_batches",
     "class_log_probs",
     "compiled",
@@ -85,6 +89,7 @@ __all__ = [
     "excess",
     "fast",
     "fold_chunks",
+    "frozen",
     "gathered",
     "indivisible",
     "is_divided",
@@ -110,8 +115,10 @@ __all__ = [
     "summed_over_processes",
     "together",
     "total",
+    "undivided",
     "value_and_grad",
     "with_optional_update",
     "without_gradient",
+    "without_parallel_model",
     "zero_unless",
 ]

@@ -80,6 +80,49 @@ class DataParallel:
             )
 
 
+def without_parallel_model() -> property:
+    """Returns a `ddp_model` for a model that Keras must not wrap.
+
+    From 3.16 on, where `torch.distributed` is initialised, Keras's steps call
+    a model by its `ddp_model`, a `DistributedDataParallel` of all parameters.
+    That would wait for gradients of a teacher, and refuses a model that does
+    not train.
+    """
+
+    def unwrapped(model: Any) -> Any:
+        """What Keras's steps call, where Keras would make a `ddp_model`."""
+        if keras.config.backend() != "torch":
+            return None
+        torch: Any = importlib.import_module("torch")
+        distributed = torch.distributed
+        is_joined = distributed.is_available() and distributed.is_initialized()
+        return _Unwrapped(model) if is_joined else None
+
+    def keep(model: Any, value: Any) -> None:
+        """Does nothing, where Keras's constructor assigns `None`."""
+
+    return property(unwrapped, keep)
+
+
+class _Unwrapped:
+    """A model as Keras's steps call it; not one that Keras would save.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the model."""
+        return self._model(*args, **kwargs)
+
+    def zero_grad(self) -> None:
+        """Clears the gradients of the model's parameters."""
+        self._model.zero_grad()
+
+
 def _joined(layers: Sequence[Any]) -> Any:
     """Returns the layers as a module of `DistributedDataParallel`.
 

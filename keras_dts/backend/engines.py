@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from keras_dts.backend.replicas import process_count
+
 
 def check_engine(model: Any) -> int:
     """Raises a `ValueError` if `fit` would fail, or train wrongly, by replicas.
@@ -27,12 +29,25 @@ def check_engine(model: Any) -> int:
 
 def _check_torch() -> None:
     found = keras.distribution.distribution()
-    if found is not None:
+    if found is None:
+        return
+    # What Keras has had since it trains by a distribution on PyTorch.
+    if not hasattr(found, "num_data_shards"):
         raise ValueError(
             "`keras.distribution` must not be set on PyTorch, where `fit` "
             "would train without it. Start processes by `torchrun`, and call "
             "`torch.distributed.init_process_group()` in each. Received: "
             f"{type(found).__name__}"
+        )
+    parallel, count = keras.distribution.DataParallel, process_count()
+    shape = tuple(found.device_mesh.shape)
+    if not isinstance(found, parallel) or shape != (count,):
+        raise ValueError(
+            "`keras.distribution` must be a `DataParallel` on PyTorch, of a "
+            "device for each process that `keras.distribution.initialize()` "
+            "or `torch.distributed.init_process_group()` has joined. Received: "
+            f"{type(found).__name__} on devices of shape {shape}, and {count} "
+            "processes"
         )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -43,6 +44,27 @@ def value_and_grad(
             return function()
 
     return _BY_BACKEND[keras.config.backend()](computed, list(values))
+
+
+@contextlib.contextmanager
+def frozen(variables: Iterable[Any]) -> Iterator[None]:
+    """Lets PyTorch compute no gradient for variables, as long as it is open.
+
+    Other backends compute those that they are asked for. `trainable` stays.
+
+    Args:
+        variables: The variables.
+    """
+    on_torch = keras.config.backend() == "torch"
+    values = [v.value for v in variables] if on_torch else []
+    values = [value for value in values if value.requires_grad]
+    for value in values:
+        value.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for value in values:
+            value.requires_grad_(True)
 
 
 def _jax(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import random
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -41,6 +42,49 @@ def shares_arrays() -> bool:
     for those of the process alone.
     """
     return process_count() > 1
+
+
+@contextlib.contextmanager
+def undivided() -> Iterator[None]:
+    """Keeps Keras from dividing data among processes, as long as it is open.
+
+    From 3.16 on, Keras deals the batches of a `PyDataset` to the processes of
+    a `keras.distribution`, also if they are this process's part already.
+    """
+    found = keras.distribution.distribution()
+    if found is None or not hasattr(found, "num_data_shards"):
+        yield
+        return
+    before = found.auto_shard_dataset
+    found.auto_shard_dataset = False
+    try:
+        yield
+    finally:
+        found.auto_shard_dataset = before
+
+
+def check_steps(steps: int | None) -> None:
+    """Raises on all of PyTorch's processes, unless each takes as many steps.
+
+    All of them must call it.
+
+    Args:
+        steps: The steps of an epoch on this process; `None` where nobody
+            knows.
+
+    Raises:
+        ValueError: Since in each step processes wait for the others.
+    """
+    if process_count() == 1:
+        return
+    found = [one[0] for one in _gathered([steps or 0])]
+    if len(set(found)) > 1:
+        raise ValueError(
+            "`x` must have the same number of batches on every process, since "
+            "they wait for each other in each step. Leave the rest out, or "
+            "give `steps_per_epoch`. Received, for each process: "
+            f"{', '.join(map(str, found))} batches"
+        )
 
 
 def batch_multiple() -> int:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_dts.backend import without_parallel_model
 from keras_dts.cache.fields import FieldKind
 from keras_dts.cache.outputs import OutputCodec
 from keras_dts.cache.quantization import quantize
@@ -161,6 +162,9 @@ class _PredictorModel(keras.Model):
         codec: Converts the outputs.
         dtype: The dtype of the cache.
     """
+
+    # A process caches its shard, and waits for no other.
+    ddp_model = without_parallel_model()
 
     def __init__(
         self,

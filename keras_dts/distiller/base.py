@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_dts.backend import summed_over_processes
+from keras_dts.backend import summed_over_processes, without_parallel_model
 from keras_dts.distiller.checkpoints import CheckpointedModel
 from keras_dts.distiller.logs import DistillationMetrics, results_of
 from keras_dts.distiller.model_pair import ModelPair
@@ -53,6 +53,8 @@ class TeacherStudentModel(CheckpointedModel):
     _comparisons: DistillationMetrics
     on_fault: str = "raise"
     step_logs: tuple[str, ...] = ()  # beside their losses
+    # `Steps` joins the gradients of processes.
+    ddp_model = without_parallel_model()
 
     @property
     @abc.abstractmethod

@@ -23,7 +23,7 @@ from keras_dts.distiller.base import TeacherStudentModel
 from keras_dts.distiller.compose import compose
 from keras_dts.distiller.epochs import add_callbacks
 from keras_dts.distiller.faults import FaultGuard, raise_faults
-from keras_dts.distiller.fit_data import FitData, converted
+from keras_dts.distiller.fit_data import FitData, converted, reading
 from keras_dts.distiller.given_labels import all_labels
 from keras_dts.distiller.logs import DistillationMetrics
 from keras_dts.hub import is_causal
@@ -220,9 +220,11 @@ class Distiller(TeacherStudentModel):
         bound = inspect.signature(super().fit).bind(*args, **kwargs)
         guard = FaultGuard(all_labels(bound.arguments))
         add_callbacks(self, bound.arguments, guard)
+        x = bound.arguments.get("x")
         self.fit_data.for_fit(bound.arguments)
         self._undoable.look_again()
-        with guard, self.known_teacher.fixed(), checked_batches():
+        fixed = self.known_teacher.fixed(self.trainable_weights)
+        with guard, fixed, reading(x):
             return super().fit(*bound.args, **bound.kwargs)
 
     @functools.wraps(keras.Model.train_on_batch)

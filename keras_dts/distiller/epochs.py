@@ -9,6 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dts.backend import check_steps
+
 
 class TrainingLength(keras.callbacks.Callback):
     """Abstract: a callback that may know how long the whole training is.
@@ -53,7 +55,12 @@ class EpochDriver(keras.callbacks.Callback):
         self._earlier: int | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Forgets an earlier call."""
+        """Forgets an earlier call.
+
+        Raises:
+            ValueError: If processes would wait for each other for ever.
+        """
+        check_steps(self.params["steps"])
         self._earlier = None
 
     def on_epoch_begin(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 
-from keras_dts.backend import checked_batches
+from keras_dts.backend import checked_batches, shares_arrays, undivided
+from keras_dts.cache import TeacherCache
 from keras_dts.distiller.batch_sizes import check_fit_sizes, check_sizes
 from keras_dts.distiller.given_labels import with_no_labels
+from keras_dts.hub import is_in_memory
 from keras_dts.utils import DataAdapter, flatten
 
 _NAMES = ("x", "y", "sample_weight")
@@ -135,6 +138,24 @@ class FitData:
         self._check(options.get("y"))
 
 
+@contextlib.contextmanager
+def reading(x: Any) -> Iterator[None]:
+    """A context in which Keras reads what became of data.
+
+    Batches that devices do not divide are named. What each process is given
+    whole has been dealt to it, or is read whole, and Keras does not divide it.
+
+    Args:
+        x: The inputs, as they were given.
+    """
+    is_whole = isinstance(x, TeacherCache) or (
+        shares_arrays() and is_in_memory(x)
+    )
+    whole = undivided() if is_whole else contextlib.nullcontext()
+    with whole, checked_batches():
+        yield
+
+
 def converted(
     method: Callable[..., Any], change: Callable[[FitData, Any], None]
 ) -> Callable[..., Any]:
@@ -150,8 +171,9 @@ def converted(
     @functools.wraps(method)
     def convert(self: Any, *args: Any, **kwargs: Any) -> Any:
         bound = inspect.signature(method).bind(self, *args, **kwargs)
+        x = bound.arguments.get("x")
         change(self.fit_data, bound.arguments)
-        with checked_batches():
+        with reading(x):
             return method(*bound.args, **bound.kwargs)
 
     return convert

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_dts.backend import frozen
 from keras_dts.cache import fingerprint
 from keras_dts.distiller.online_teacher import learned_of
 
@@ -29,11 +30,19 @@ class KnownTeacher:
         self._known: np.ndarray[Any, Any] | None = None
 
     @contextlib.contextmanager
-    def fixed(self) -> Iterator[None]:
-        """Reads the weights once at most, as long as a training runs."""
+    def fixed(self, trained: Iterable[Any]) -> Iterator[None]:
+        """Reads the weights once at most, as long as a training runs.
+
+        On PyTorch, they have no gradient until then.
+
+        Args:
+            trained: The variables that train; the teacher may share them.
+        """
+        moved = {id(v) for v in trained}
         self._is_fixed = True
         try:
-            yield
+            with frozen(v for v in self.frozen if id(v) not in moved):
+                yield
         finally:
             self._is_fixed, self._known = False, None
 

@@ -23,6 +23,43 @@ def test_a_distribution_of_keras_is_refused_on_pytorch(monkeypatch):
         distiller().fit(X, Y, verbose=0)
 
 
+class Trains(keras.distribution.DataParallel):
+    """A distribution of a Keras that trains by it."""
+
+    num_data_shards = 1
+
+
+def mesh(count):
+    devices = [f"cpu:{i}" for i in range(count)]
+    return keras.distribution.DeviceMesh((count,), ["batch"], devices)
+
+
+@pytest.mark.torch
+def test_other_devices_than_processes_are_refused(monkeypatch):
+    found = Trains(mesh(2))
+    monkeypatch.setattr(keras.distribution, "distribution", lambda: found)
+    message = r"Received: Trains on devices of shape \(2,\), and 1 processes"
+    with pytest.raises(ValueError, match=message):
+        distiller().fit(X, Y, verbose=0)
+
+
+@pytest.mark.torch
+def test_layouts_are_refused_on_pytorch(monkeypatch):
+    layout = keras.distribution.LayoutMap(mesh(1))
+    found = keras.distribution.ModelParallel(layout_map=layout)
+    monkeypatch.setattr(type(found), "num_data_shards", 1, raising=False)
+    monkeypatch.setattr(keras.distribution, "distribution", lambda: found)
+    with pytest.raises(ValueError, match=r"Received: ModelParallel on devices"):
+        distiller().fit(X, Y, verbose=0)
+
+
+@pytest.mark.torch
+def test_a_device_for_each_process_trains(monkeypatch):
+    found = Trains(mesh(1))
+    monkeypatch.setattr(keras.distribution, "distribution", lambda: found)
+    assert distiller().fit(X, Y, verbose=0).history["loss"]
+
+
 @pytest.mark.torch
 def test_parameters_that_are_no_variables_are_refused(monkeypatch):
     import torch

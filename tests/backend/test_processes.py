@@ -1,11 +1,18 @@
 """Which part of a batch a process trains on, and what processes agree on."""
 
+import contextlib
 import random
+from types import SimpleNamespace
 
 import keras
 import pytest
 
-from keras_dts.backend import batch_multiple, dealing, process_part
+from keras_dts.backend import (
+    batch_multiple,
+    dealing,
+    process_part,
+    undivided,
+)
 
 
 def test_one_process_takes_all_of_each_batch():
@@ -25,6 +32,18 @@ def test_the_seed_follows_from_that_of_keras():
         keras.utils.set_random_seed(seed)
         seeds.append(dealing("x", 9, 4, shuffle=True)["seed"])
     assert seeds[0] == seeds[1] != seeds[2]
+
+
+def test_keras_does_not_divide_what_is_dealt(monkeypatch):
+    found = SimpleNamespace(auto_shard_dataset=True, num_data_shards=2)
+    monkeypatch.setattr(keras.distribution, "distribution", lambda: found)
+    with contextlib.suppress(KeyError), undivided():
+        assert not found.auto_shard_dataset
+        raise KeyError
+    assert found.auto_shard_dataset
+    del found.num_data_shards  # of a Keras that divides no such data
+    with undivided():
+        assert found.auto_shard_dataset
 
 
 @pytest.mark.jax

@@ -172,6 +172,9 @@ def main():
 
         address = f"tcp://{os.environ['ADDRESS']}"
         dist.init_process_group("gloo", address, rank=RANK, world_size=COUNT)
+        if os.environ["WAY"] == "distribution":
+            distribution = keras.distribution.DataParallel()
+            keras.distribution.set_distribution(distribution)
     with scope:
         results["together"] = alone(names)
         results["used"] = recorded()

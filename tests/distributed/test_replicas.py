@@ -1,5 +1,6 @@
 """TensorFlow's replicas and PyTorch's processes train as one device does."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -13,6 +14,12 @@ CHILD = Path(__file__).with_name("replica_child.py")
 BACKEND = keras.config.backend()
 TOLERANCE = 1e-5
 NAMES = list(cases.CASES)
+# Of a strategy, or of `torch.distributed`; and Keras's own, where it has one.
+WAYS = ["replicas"]
+if BACKEND == "torch" and hasattr(
+    keras.distribution.DataParallel, "num_data_shards"
+):
+    WAYS.append("distribution")
 if BACKEND == "tensorflow":  # what PyTorch shows need not be shown twice
     NAMES = ["reference", "features", "uneven", "silent", "sum"]
     NAMES += ["tokens", "difficulty", "chunks"]
@@ -23,15 +30,21 @@ def replicated(test):
     return pytest.mark.tensorflow(pytest.mark.torch(test))
 
 
-@pytest.fixture(scope="module")
-def replicas(tmp_path_factory):
-    return run_once(tmp_path_factory, "replicas", run_all)[1]
+@pytest.fixture(scope="module", params=WAYS)
+def replicas(tmp_path_factory, request):
+    way = request.param
+    run = functools.partial(run_all, way=way)
+    return run_once(tmp_path_factory, way, run)[1]
 
 
-def run_all(folder):
+def run_all(folder, way):
     """Returns what two replicas come to: on PyTorch one object of each."""
     del folder
-    address = {"ADDRESS": f"localhost:{free_port()}", "COUNT": "2"}
+    address = {
+        "ADDRESS": f"localhost:{free_port()}",
+        "COUNT": "2",
+        "WAY": way,
+    }
     ranks = 1 if BACKEND == "tensorflow" else 2
     printed = run_together(
         [CHILD, ",".join(NAMES)],

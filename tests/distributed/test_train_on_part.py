@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from caches import cached, distil, net, same_logs
 from processes import free_port, run_together
-from train_on_part import X, Y, train, train_on_arrays, weights
+from train_on_part import DIVIDES, X, Y, train, train_on_arrays, weights
 
 SCRIPT = pathlib.Path(__file__).with_name("train_on_part.py")
 BACKEND = keras.config.backend()
@@ -70,6 +70,15 @@ def test_other_data_on_a_process_are_refused(found):
             said = process[name]
             assert said.startswith("`x` must be the same on every process")
             assert said.endswith(f"something else on process {1 - index}")
+
+
+@pytest.mark.torch
+def test_other_numbers_of_batches_are_refused(found):
+    # Of the user's own batches Keras deals half of them to each process.
+    counts = "2, 4" if DIVIDES else "4, 8"
+    for process in found:
+        assert process["uneven"].startswith("`x` must have the same number")
+        assert process["uneven"].endswith(f"for each process: {counts} batches")
 
 
 @pytest.mark.torch

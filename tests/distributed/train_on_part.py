@@ -20,6 +20,8 @@ import keras_dts
 
 X = np.random.default_rng(3).normal(size=(81, 8)).astype("float32")
 Y = np.arange(81) % 12
+# Whether Keras would divide the batches of a cache once more.
+DIVIDES = hasattr(keras.distribution.DataParallel, "num_data_shards")
 
 
 class Watched(keras_dts.TeacherCache):
@@ -44,11 +46,16 @@ def together(address, count, index):
             world_size=count,
             rank=index,
         )
+        if DIVIDES:
+            keras.distribution.set_distribution(
+                keras.distribution.DataParallel()
+            )
         yield
         distributed.destroy_process_group()
     else:
         keras.distribution.initialize(address, count, index)
-        with keras.distribution.DataParallel(auto_shard_dataset=False).scope():
+        parallel = keras.distribution.DataParallel(auto_shard_dataset=DIVIDES)
+        with parallel.scope():
             yield
 
 
@@ -92,6 +99,20 @@ def refusal(distiller, x, *args):
     return ""
 
 
+class Uneven(keras.utils.PyDataset):
+    """Batches, of which one process has more than the other."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        return X[:4], Y[:4]
+
+
 def weights(distiller):
     return [w.tolist() for w in distiller.student.get_weights()]
 
@@ -116,6 +137,7 @@ def run(path, index):
         other = distil(net(16, 1), net(4, 2))
         said["logs"], said["sizes"] = train_on_arrays(other)
         said["arrays"] = refusal(distiller, X + index, Y)
+        said["uneven"] = refusal(distiller, Uneven(4 * (index + 1)))
     return said
 
 
