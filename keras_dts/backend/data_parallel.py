@@ -145,6 +145,9 @@ def _joined(layers: Sequence[Any]) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.layers = torch.nn.ModuleList(layers)
+            # Once more, since tasks of KerasHub hide theirs from PyTorch.
+            variables = [v.value for layer in layers for v in layer.variables]
+            self.variables = torch.nn.ParameterList(variables)
 
         def forward(self, run: Callable[[], Any]) -> Any:
             return run()

@@ -64,6 +64,9 @@ class TaskPreprocessor(NamedTuple):
     ) -> tuple[Any, Any, Any]:
         """Returns the model's inputs, labels and weights for a raw batch.
 
+        Masks are integers, as KerasHub's models declare them: TensorFlow
+        cannot average bools, as Keras does over the replicas of a strategy.
+
         Args:
             x: The raw inputs of the batch.
             y: The labels, or `None`.
@@ -76,6 +79,7 @@ class TaskPreprocessor(NamedTuple):
         batch = self.model.preprocess_samples(
             x, y=y, sample_weight=sample_weight
         )
+        batch = keras.tree.map_structure(_without_bools, batch)
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
         if sample_weight is not None and weight is not None:
             weight = _weighted(weight, sample_weight)
@@ -175,14 +179,21 @@ def _weighted(weights: Any, sample_weight: Any) -> Any:
     """Multiplies a preprocessor's weights by one weight for each example."""
     if len(weights.shape) == len(sample_weight.shape):
         return sample_weight  # the preprocessor has passed them on
-    return _float(weights) * _float(sample_weight)[:, None]
+    weights = _cast(weights, "float32")
+    return weights * _cast(sample_weight, "float32")[:, None]
 
 
-def _float(weights: Any) -> Any:
+def _without_bools(values: Any) -> Any:
+    """Returns bools as integers, and others as they are."""
+    is_bool = keras.backend.standardize_dtype(values.dtype) == "bool"
+    return _cast(values, "int32") if is_bool else values
+
+
+def _cast(values: Any, dtype: str) -> Any:
     tf = sys.modules.get("tensorflow")
-    if tf is not None and tf.is_tensor(weights):  # in the input pipeline
-        return tf.cast(weights, "float32")
-    return ops.cast(weights, "float32")
+    if tf is not None and tf.is_tensor(values):  # in the input pipeline
+        return tf.cast(values, dtype)
+    return ops.cast(values, dtype)
 
 
 def _check_positions(teacher: keras.Model, student: keras.Model) -> None:

@@ -12,6 +12,7 @@ import sys
 import cases
 import keras
 import numpy as np
+from helpers import crossentropy, randomize
 
 import keras_dts
 from keras_dts import backend, losses, temperatures
@@ -56,7 +57,7 @@ def run(name, **options):
 
 
 def alone(names):
-    return {name: run(name) for name in names}
+    return {name: run(name) for name in names} | {"strings": strings()}
 
 
 def recorded():
@@ -109,6 +110,50 @@ def broken():
     after = [w.numpy() for w in model.student.weights]
     same = all(map(np.array_equal, before, after))
     return {"error": error, "unchanged": same}
+
+
+def strings():
+    """Trains on raw strings with padding, and returns what came of it.
+
+    KerasHub's preprocessor makes masks of them, for inputs and as weights; the
+    models are smaller than its own, which take long to trace.
+    """
+    from keras_hub.models import CausalLM, GPT2CausalLMPreprocessor
+    from texts import WORDS, gpt2_tokenizer
+
+    tokenizer = gpt2_tokenizer()
+    preprocessor = GPT2CausalLMPreprocessor(tokenizer, sequence_length=12)
+    size = tokenizer.vocabulary_size()
+
+    def language_model(width, seed):
+        inputs = {
+            name: keras.Input((None,), dtype="int32", name=name)
+            for name in ("token_ids", "padding_mask")
+        }
+        x = keras.layers.Embedding(size, width)(inputs["token_ids"])
+        mask = keras.ops.cast(inputs["padding_mask"], "float32")
+        x = keras.layers.Multiply()([x, mask[..., None]])
+        model = CausalLM(inputs, keras.layers.Dense(size)(x))
+        model.preprocessor = preprocessor
+        return randomize(model, seed)
+
+    rng = np.random.default_rng(0)
+    # In the first half of each batch there is more padding.
+    lengths = np.where(np.arange(20) % 4 < 2, 2, 9)
+    texts = [" ".join(rng.choice(WORDS, n)) for n in lengths]
+    model = keras_dts.Distiller(
+        language_model(12, 1), language_model(6, 2), temperature=cases.dts()
+    )
+    model.compile(
+        keras.optimizers.SGD(0.05, momentum=0.9),
+        crossentropy(),
+        jit_compile=False,
+    )
+    history = model.fit(
+        texts, batch_size=4, epochs=4, shuffle=False, verbose=0
+    ).history
+    found = cases.found(model, history)
+    return {name: array.tolist() for name, array in found.items()}
 
 
 def without_gradient():

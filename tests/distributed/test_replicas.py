@@ -55,7 +55,7 @@ def run_all(folder, way):
 
 
 @replicated
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "strings"])
 def test_replicas_train_as_one_device(replicas, name):
     alone = replicas[0]["alone"][name]
     for replica in replicas:

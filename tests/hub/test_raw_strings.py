@@ -10,9 +10,18 @@ import tensorflow as tf
 from helpers import copies, crossentropy
 from keras import ops
 from text_runs import distil, fit, same_logs, tokens
-from texts import LABELS, SENTENCES, VOCABULARY, WORDS, bert, distil_bert
+from texts import (
+    LABELS,
+    SENTENCES,
+    VOCABULARY,
+    WORDS,
+    bert,
+    distil_bert,
+    gpt2,
+)
 
 import keras_dts
+from keras_dts.hub import RawInputAdapter
 
 OTHER_VOCABULARY = [*VOCABULARY[:-4], "ju", "##mp", "la", "##zy", "spam"]
 
@@ -71,6 +80,24 @@ def test_pairs_of_sentences_train_as_their_tokens_do():
     x, y = tokens(by_hand.student, pairs, LABELS)
     assert np.max(x["segment_ids"]) == 1
     same_logs(raw, fit(by_hand, x, y))
+
+
+@pytest.mark.parametrize("make", [bert, gpt2])
+def test_masks_are_integers_which_replicas_can_average(make):
+    model = make()
+    made = model.preprocess_samples(SENTENCES)
+    expected = [ops.convert_to_numpy(v) for v in keras.tree.flatten(made)]
+    assert any(value.dtype == "bool" for value in expected)
+    adapter = RawInputAdapter(make(), model, None, None)
+    options, batch = {"x": SENTENCES}, {"x": SENTENCES}
+    adapter.adapt(options, teacher=True)
+    adapter.adapt_batch(batch, teacher=True)
+    (streamed,) = options["x"]
+    batch = keras.utils.pack_x_y_sample_weight(**batch)
+    for found in map(keras.tree.flatten, (streamed, batch)):
+        for value, other in zip(found, expected, strict=True):
+            assert keras.backend.standardize_dtype(value.dtype) == "int32"
+            np.testing.assert_array_equal(np.asarray(value), other)
 
 
 TWO_PREPROCESSORS = {
