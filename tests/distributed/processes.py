@@ -23,6 +23,19 @@ def free_port():
         return found.getsockname()[1]
 
 
+def workers(count):
+    """Returns the environments of TensorFlow's workers that train together."""
+    addresses = [f"localhost:{free_port()}" for _ in range(count)]
+    configs = [
+        {
+            "cluster": {"worker": addresses},
+            "task": {"type": "worker", "index": index},
+        }
+        for index in range(count)
+    ]
+    return [{"TF_CONFIG": json.dumps(config)} for config in configs]
+
+
 def run_together(arguments, environments, timeout=120):
     """Runs Python once for each environment, all at the same time.
 

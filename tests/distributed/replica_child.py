@@ -1,7 +1,7 @@
 """What `test_replicas.py` runs: trainings alone, and by replicas.
 
 Prints one JSON object in its last line. On TensorFlow a process has all
-replicas, on PyTorch it is one of them.
+replicas, or is one of several workers; on PyTorch it is one of the replicas.
 """
 
 import contextlib
@@ -22,6 +22,9 @@ RANK = int(os.environ.get("RANK", "0"))
 COUNT = int(os.environ["COUNT"])
 # Traced, since nothing else runs as users run it; the others run faster.
 TRACED = ("reference", "chunks")
+
+# What TensorFlow's workers train.
+WORKERS = ("reference", "features", "silent", "difficulty")
 
 used = []
 
@@ -201,9 +204,57 @@ def messages():
     return found
 
 
+def worker(strategy, name):
+    """Trains a case in a loop, as one of the workers of TensorFlow.
+
+    Returns:
+        What the training ended with and what it logged, as lists.
+    """
+    import tensorflow as tf
+
+    case = cases.CASES[name]
+    keras.utils.set_random_seed(3)  # for projectors
+    with strategy.scope():
+        model = cases.make(case)
+        model.optimizer.build(model.trainable_variables)
+    arrays = {k: v for k, v in cases.data(case).items() if v is not None}
+
+    def part(context):
+        rows = np.arange(case.rows).reshape(-1, COUNT, cases.BATCH // COUNT)
+        rows = rows[:, context.input_pipeline_id].reshape(-1)
+        mine = tuple(array[rows] for array in arrays.values())
+        data = tf.data.Dataset.from_tensor_slices(mine)
+        return data.batch(cases.BATCH // COUNT).repeat()
+
+    batches = iter(strategy.distribute_datasets_from_function(part))
+
+    @tf.function(autograph=False)
+    def step(batch):
+        strategy.run(model.train_step, args=(batch,))
+
+    history, steps = {}, case.rows // cases.BATCH
+    for epoch in range(cases.EPOCHS):
+        for policy in model.policies:
+            policy.begin_epoch(epoch, cases.EPOCHS, steps)
+        model.reset_metrics()
+        for _ in range(steps):
+            step(next(batches))
+        for log, value in model.get_metrics_result().items():
+            history.setdefault(log, []).append(float(value))
+    found = cases.found(model, history)
+    return {name: array.tolist() for name, array in found.items()}
+
+
 def main():
     names = sys.argv[1].split(",")
     results = {}
+    if "TF_CONFIG" in os.environ:
+        import tensorflow as tf
+
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        results = {name: worker(strategy, name) for name in WORKERS}
+        sys.stdout.write(f"\n{json.dumps(results)}\n")
+        return
     scope = contextlib.nullcontext()
     if RANK == 0:
         results["alone"] = alone(names)

@@ -1,12 +1,11 @@
 """The examples of TensorFlow's and PyTorch's engines run on two replicas."""
 
 import ast
-import json
 import re
 from pathlib import Path
 
 import pytest
-from processes import free_port, run_together
+from processes import free_port, run_together, workers
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "distributed"
 
@@ -49,15 +48,7 @@ def test_a_strategy_trains_by_fit():
 
 @pytest.mark.tensorflow
 def test_workers_train_in_a_loop():
-    workers = [f"localhost:{free_port()}" for _ in range(2)]
-    configs = [
-        {"cluster": {"worker": workers}, "task": {"type": "worker", "index": i}}
-        for i in range(2)
-    ]
-    printed = run_together(
-        [EXAMPLES / "tf_workers.py"],
-        [{"TF_CONFIG": json.dumps(config)} for config in configs],
-    )
+    printed = run_together([EXAMPLES / "tf_workers.py"], workers(2))
     logs = [[ast.literal_eval(s) for s in p.splitlines()] for p in printed]
     assert logs[0] == logs[1]
     first, second = logs[0]

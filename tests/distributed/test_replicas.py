@@ -8,7 +8,7 @@ import cases
 import keras
 import numpy as np
 import pytest
-from processes import free_port, run_once, run_together
+from processes import free_port, run_once, run_together, workers
 
 CHILD = Path(__file__).with_name("replica_child.py")
 BACKEND = keras.config.backend()
@@ -31,27 +31,48 @@ def replicated(test):
 
 
 @pytest.fixture(scope="module", params=WAYS)
-def replicas(tmp_path_factory, request):
+def everything(tmp_path_factory, request):
     way = request.param
     run = functools.partial(run_all, way=way)
     return run_once(tmp_path_factory, way, run)[1]
 
 
+@pytest.fixture(scope="module")
+def replicas(everything):
+    """What was found, without TensorFlow's workers."""
+    return everything[:1] if BACKEND == "tensorflow" else everything
+
+
 def run_all(folder, way):
-    """Returns what two replicas come to: on PyTorch one object of each."""
+    """Returns what processes come to.
+
+    On PyTorch these are two replicas, on TensorFlow one process of two replicas
+    and two workers.
+    """
     del folder
     address = {
         "ADDRESS": f"localhost:{free_port()}",
         "COUNT": "2",
         "WAY": way,
     }
-    ranks = 1 if BACKEND == "tensorflow" else 2
+    added = [{"RANK": str(rank)} for rank in range(2)]
+    if BACKEND == "tensorflow":
+        added = [{}, *workers(2)]
     printed = run_together(
         [CHILD, ",".join(NAMES)],
-        [{**address, "RANK": str(rank)} for rank in range(ranks)],
+        [{**address, **one} for one in added],
         timeout=300,
     )
     return [json.loads(lines.splitlines()[-1]) for lines in printed]
+
+
+def check(found, alone):
+    """Compares what a training ended with, and what it logged."""
+    assert set(found) == set(alone)
+    for key in alone:
+        np.testing.assert_allclose(
+            found[key], alone[key], atol=TOLERANCE, rtol=0, err_msg=key
+        )
 
 
 @replicated
@@ -59,12 +80,18 @@ def run_all(folder, way):
 def test_replicas_train_as_one_device(replicas, name):
     alone = replicas[0]["alone"][name]
     for replica in replicas:
-        found = replica["together"][name]
-        assert set(found) == set(alone)
-        for key in alone:
-            np.testing.assert_allclose(
-                found[key], alone[key], atol=TOLERANCE, rtol=0, err_msg=key
-            )
+        check(replica["together"][name], alone)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    "name", ["reference", "features", "silent", "difficulty"]
+)
+def test_workers_train_in_a_loop_as_one_device(everything, name):
+    replicas, *two = everything
+    for one in two:
+        check(one[name], replicas["alone"][name])
+    assert two[0] == two[1]
 
 
 @replicated
