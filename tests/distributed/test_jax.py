@@ -130,10 +130,10 @@ def test_no_device_holds_a_whole_matrix_in_a_step(runs):
 
 
 @needs_orbax
-def test_a_training_goes_on_with_fewer_devices(runs):
+def test_a_training_goes_on_with_fewer_and_more_devices(runs):
     unbroken, resumed = runs[1]["resumed"]
     for one, two in zip(unbroken, resumed, strict=True):
-        np.testing.assert_allclose(two, one, atol=TOLERANCE)
+        np.testing.assert_allclose(two, one, atol=1e-6, rtol=0)
 
 
 @needs_orbax
