@@ -31,11 +31,12 @@ class ShardedReader:
 
     Raises:
         DamagedCacheError: If a file of a shard is not as it was written.
-        ValueError: If a shard is missing, is incomplete or has other
-            metadata.
+        ValueError: If `shard` is no part, or a shard is missing, is
+            incomplete or has other metadata.
     """
 
     def __init__(self, path: Path, shard: tuple[int, int] | None) -> None:
+        check_shard(path, shard)
         folders = [shard_folder(path, shard)]
         if shard is None:
             folders = shard_folders(path) or folders
@@ -134,7 +135,7 @@ def shard_folders(path: Path) -> list[Path]:
 
 
 def check_shard(path: Path, shard: Any) -> None:
-    """Checks the part of a cache that is to be written.
+    """Checks the part of a cache that is to be written or read.
 
     Args:
         path: The directory of the cache.

@@ -46,10 +46,10 @@ class TeacherCache:
     Raises:
         DamagedCacheError: If a file of the cache is not as it was written; it
             is in `keras_dts.cache`.
-        ValueError: If `path` holds no complete cache or a cache of another
-            format, or `data` are not the data of the cache. Of arrays at most
-            64 blocks are compared, of batches the first one: `compared` says
-            how many, and `verify` compares all.
+        ValueError: If `shard` is no part, `path` holds no complete cache or a
+            cache of another format, or `data` are not the data of the cache.
+            Of arrays at most 64 blocks are compared, of batches the first one:
+            `compared` says how many, and `verify` compares all.
 
     Example:
     >>> import keras

@@ -115,6 +115,20 @@ def test_verify_finds_an_output_that_differs(tmp_path):
 WHOLE = "must be a whole number of at least"
 
 
+NO_PARTS = [
+    (2, 2),
+    (-1, 2),
+    (0, 0),
+    ("a", 2),
+    (0, 10**6),
+    (0.0, 2),
+    (True, 2),
+    1,
+    (0, 1, 2),
+]
+NO_PART_MESSAGE = r"`shard` must be `None` or `\(index, count\)`"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -134,20 +148,7 @@ WHOLE = "must be a whole number of at least"
         ({"teacher": None}, "`teacher` must be a trained Keras model"),
         ({"teacher": "t.keras"}, "`teacher` must be a trained Keras model"),
         ({"teacher": keras.Sequential()}, "and so a built one"),
-        *(
-            ({"shard": shard}, r"`shard` must be `None` or `\(index, count\)`")
-            for shard in (
-                (2, 2),
-                (-1, 2),
-                (0, 0),
-                ("a", 2),
-                (0, 10**6),
-                (0.0, 2),
-                (True, 2),
-                1,
-                (0, 1, 2),
-            )
-        ),
+        *(({"shard": shard}, NO_PART_MESSAGE) for shard in NO_PARTS),
         ({"shard": (0, 51)}, "at least one example to each part"),
     ],
 )
@@ -176,11 +177,20 @@ def test_data_are_checked(tmp_path, data, message):
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.parametrize("shard", NO_PARTS)
+def test_parts_are_checked_where_a_cache_is_opened_too(tmp_path, shard):
+    with pytest.raises(ValueError, match=NO_PART_MESSAGE):
+        keras_dts.TeacherCache(tmp_path, shard=shard)
+
+
 def test_parts_of_another_number_are_refused(tmp_path):
     teacher = net(16, 1)
     cached(teacher, X, tmp_path)
-    with pytest.raises(ValueError, match="one of the 1 parts that `path` has"):
+    message = "one of the 1 parts that `path` has"
+    with pytest.raises(ValueError, match=message):
         cached(teacher, X, tmp_path, shard=(0, 3))
+    with pytest.raises(ValueError, match=message):
+        keras_dts.TeacherCache(tmp_path, shard=(0, 3))
     assert len(cached(teacher, X, tmp_path)) == 50
 
 
