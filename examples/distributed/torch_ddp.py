@@ -3,7 +3,8 @@
     KERAS_BACKEND=torch torchrun --nproc-per-node 2 torch_ddp.py checkpoints
 
 Each process is given the same arrays, and trains on its part of each batch; the
-first one saves. Models and data of yours go where the small ones are.
+first one saves after each epoch. Models and data of yours go where the small
+ones are.
 """
 
 import os
@@ -46,15 +47,18 @@ begun = 0
 if path.exists():
     distiller.load_weights(path)
     begun = int(distiller.optimizer.iterations) // 8  # steps of an epoch
+callbacks = [keras_dts.DTS()]
+if is_first:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save = keras.callbacks.ModelCheckpoint(path, save_weights_only=True)
+    callbacks.append(save)
 distiller.fit(
     x,
     y,
     batch_size=32,  # of all processes together
     initial_epoch=begun,
     epochs=epochs,
-    callbacks=[keras_dts.DTS()],
+    callbacks=callbacks,
     verbose=2 if is_first else 0,
 )
-if is_first:
-    distiller.save_weights(path)
 torch.distributed.destroy_process_group()

@@ -7,6 +7,7 @@ below that run, and a folder for what they save.
 import json
 import os
 import re
+import signal
 import sys
 import tempfile
 
@@ -73,12 +74,17 @@ def fit(distiller, x, **options):
     return {name: array.tolist() for name, array in found.items()}
 
 
+def part(examples):
+    """Returns the indices of this process's examples, batch by batch."""
+    rows = np.arange(examples).reshape(-1, PROCESSES, cases.BATCH // PROCESSES)
+    return rows[:, PROCESS].reshape(-1)
+
+
 def run(name):
     """Trains a case, from this process's part of each batch."""
     keras.utils.set_random_seed(3)  # for projectors
     case = cases.CASES[name]
-    rows = np.arange(case.rows).reshape(-1, PROCESSES, cases.BATCH // PROCESSES)
-    rows = rows[:, PROCESS].reshape(-1)
+    rows = part(case.rows)
     data = {k: v if v is None else v[rows] for k, v in cases.data(case).items()}
     return fit(cases.make(case), **data)
 
@@ -135,7 +141,7 @@ def shards(distiller):
 
 
 def models_divided():
-    """Trains beside teachers that are divided among the devices."""
+    """Trains beside teachers that are divided among the devices, and saves."""
     found = {}
     for replicas in (1, 2):
         distiller = divided(replicas)
@@ -146,6 +152,7 @@ def models_divided():
             "before": before,
             "after": shards(distiller),
         }
+        distiller.save(f"{FOLDER}/divided_{replicas}.keras")
     return found
 
 
@@ -190,8 +197,11 @@ def normalized(width, seed):
     return randomize(keras.Model(inputs, outputs), seed)
 
 
-def train_on(devices, *callbacks, begin=0, end=5, load=None):
-    """Trains on some devices, from epoch `begin` to `end` of 5."""
+def train_on(devices, *callbacks, end=5, load=None):
+    """Trains on some devices, until epoch `end` of 5.
+
+    What was saved in `load` goes on with the epoch that comes next.
+    """
     data_parallel(devices)
     distiller = keras_dts.Distiller(
         normalized(8, 1),
@@ -201,11 +211,12 @@ def train_on(devices, *callbacks, begin=0, end=5, load=None):
     distiller.compile("adam", crossentropy())
     if load:
         distiller.load_weights(load)
+    steps = 64 // cases.BATCH
     distiller.fit(
-        *blobs(64),
-        batch_size=16,
+        *(array[part(64)] for array in blobs(64)),
+        batch_size=cases.BATCH // PROCESSES,
         shuffle=False,
-        initial_epoch=begin,
+        initial_epoch=int(distiller.optimizer.iterations) // steps,
         epochs=5,
         callbacks=[*callbacks, Stop(end)],
         verbose=0,
@@ -218,15 +229,37 @@ def flat(variables):
     return [np.ravel(v.numpy()).tolist() for v in variables]
 
 
+def saving(name):
+    """Returns a callback that saves, and the path that it saves to."""
+    path = f"{FOLDER}/{name}"
+    return keras.callbacks.OrbaxCheckpoint(path, save_on_background=False), path
+
+
 def resumed():
     """Trains at one go on one device, and with stops on 4, 2, 1 and 4."""
-    path, load = f"{FOLDER}/stopped", None
+    load = None
     for end, devices in zip((2, 3, 4, 5), (4, 2, 1, 4), strict=True):
-        save = keras.callbacks.OrbaxCheckpoint(path, save_on_background=False)
-        begin = end - 1 if load else 0
-        found = train_on(devices, save, begin=begin, end=end, load=load)
+        save, path = saving("stopped")
+        found = train_on(devices, save, end=end, load=load)
         load = path
     return [train_on(1), found]
+
+
+def killed():
+    """Trains until the second process is killed in the third epoch."""
+
+    def kill(epoch, logs=None):
+        if (epoch, PROCESS) == (2, 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    save, _ = saving("killed")
+    train_on(None, save, keras.callbacks.LambdaCallback(on_epoch_begin=kill))
+
+
+def after_killed():
+    """Trains at one go, and goes on after `killed`."""
+    _, path = saving("killed")
+    return [train_on(1), train_on(2, load=path)]
 
 
 def saved():
@@ -256,7 +289,15 @@ def saved():
 
 
 if __name__ == "__main__":
-    if PROCESSES > 1:
+    if "HEARTBEAT" in os.environ:
+        import jax
+
+        address = os.environ["KERAS_DISTRIBUTION_JOB_ADDRESSES"]
+        beat = int(os.environ["HEARTBEAT"])
+        options = {"heartbeat_timeout_seconds": beat}
+        jax.distributed.initialize(address, PROCESSES, PROCESS, **options)
+        keras.utils.set_random_seed(3)  # the same, as by Keras's `initialize`
+    elif PROCESSES > 1:
         keras.distribution.initialize()
     tasks = os.environ["TASKS"].split()
     found = {task: globals()[task]() for task in tasks}

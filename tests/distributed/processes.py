@@ -9,7 +9,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    ThreadPoolExecutor,
+    wait,
+)
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +74,40 @@ def run_together(arguments, environments, timeout=120):
     return [run.result() for run in runs]
 
 
+def run_to_their_ends(arguments, environments, timeout=120, after=30):
+    """Runs Python once for each environment, all at the same time.
+
+    None ends because another one does.
+
+    Args:
+        arguments: What follows `python` on the command line.
+        environments: As for `run_together`.
+        timeout: The seconds that the first one to end has.
+        after: The seconds that the others have from then on.
+
+    Returns:
+        The exit code of each process, and the end of its error output.
+
+    Raises:
+        AssertionError: If one has not ended in time.
+    """
+    with contextlib.ExitStack() as stack:
+        threads = stack.enter_context(ThreadPoolExecutor(len(environments)))
+        processes = []
+        for added in environments:
+            processes.append(Process(arguments, added))
+            stack.callback(processes[-1].end)
+        runs = [threads.submit(process.code) for process in processes]
+        ended, late = wait(runs, timeout, return_when=FIRST_COMPLETED)
+        assert ended, f"none has ended in {timeout} seconds"
+        _, late = wait(late, after)
+        errors = [process.errors for process in processes]
+        assert not late, f"more than {after} seconds later: {errors}"
+    return [
+        (run.result(), text) for run, text in zip(runs, errors, strict=True)
+    ]
+
+
 def run_once(tmp_path_factory, name, run):
     """Runs what is long in one of pytest's workers, and waits in the others.
 
@@ -113,10 +152,15 @@ class Process:
 
     def wait(self):
         """Waits until it ends by itself, and returns what it printed."""
-        code = self._process.wait()
-        self._end_group()
+        code = self.code()
         assert code == 0, f"a process ended with {code}: {self.errors}"
         return self._files[0].read_text()
+
+    def code(self):
+        """Waits until it ends by itself, and returns its exit code."""
+        code = self._process.wait()
+        self._end_group()
+        return code
 
     @property
     def errors(self):

@@ -9,7 +9,7 @@ import cases
 import keras
 import numpy as np
 import pytest
-from processes import free_port, run_once, run_together
+from processes import free_port, run_once, run_to_their_ends, run_together
 
 import keras_dts
 
@@ -60,9 +60,18 @@ def runs(folder_and_runs):
 
 
 def run_all(folder):
-    """Returns what four processes come to; the last two train together."""
+    """Returns what processes come to.
+
+    Two train together until one is killed: their ends come last. Then come four
+    others, of which the last two train together.
+    """
+    ends = []
+    if HAS_ORBAX:
+        options = {"TASKS": "killed", "FOLDER": str(folder), "HEARTBEAT": "10"}
+        two = job(2, devices=1, **options)
+        ends = run_to_their_ends([CHILD], two, after=30)
     tasks = (
-        "alone shared",
+        "alone shared" + HAS_ORBAX * " after_killed",
         "shared models_divided compiled_step" + HAS_ORBAX * " resumed",
         "some_shared" + HAS_ORBAX * " saved",
     )
@@ -74,7 +83,8 @@ def run_all(folder):
         [on(2, **alone), on(4, **four), *job(2, devices=2, **together)],
         timeout=400,
     )
-    return [json.loads(lines.splitlines()[-1]) for lines in printed]
+    found = [json.loads(lines.splitlines()[-1]) for lines in printed]
+    return [*found, ends]
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +109,7 @@ def test_devices_of_a_process_train_as_one(runs, alone, case):
 
 @pytest.mark.parametrize("case", ["reference", "features", "chunks"])
 def test_two_processes_train_as_one(runs, alone, case):
-    for process in runs[2:]:
+    for process in runs[2:4]:
         check(process["some_shared"][case], alone[case])
 
 
@@ -122,6 +132,22 @@ def test_a_teacher_in_parts_teaches_as_a_whole_one(runs, alone, replicas):
     }
 
 
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_teacher_in_parts_of_one_process_is_saved_whole(
+    runs, folder, replicas
+):
+    run = runs[1]["models_divided"][str(replicas)]["run"]
+    path = folder / f"divided_{replicas}.keras"
+    distiller = keras.saving.load_model(path)
+    teacher = cases.make(cases.CASES["reference"]).teacher
+    for one, two in zip(
+        distiller.teacher.get_weights(), teacher.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, two)
+    for i, value in enumerate(distiller.student.get_weights()):
+        np.testing.assert_array_equal(value, np.float32(run[f"student {i}"]))
+
+
 def test_no_device_holds_a_whole_matrix_in_a_step(runs):
     step = runs[1]["compiled_step"]
     assert step["parts"]
@@ -130,10 +156,21 @@ def test_no_device_holds_a_whole_matrix_in_a_step(runs):
 
 
 @needs_orbax
-def test_a_training_goes_on_with_fewer_and_more_devices(runs):
-    unbroken, resumed = runs[1]["resumed"]
+@pytest.mark.parametrize(("run", "name"), [(1, "resumed"), (0, "after_killed")])
+def test_a_training_goes_on_with_other_devices_and_after_a_kill(
+    runs, run, name
+):
+    unbroken, resumed = runs[run][name]
     for one, two in zip(unbroken, resumed, strict=True):
         np.testing.assert_allclose(two, one, atol=1e-6, rtol=0)
+
+
+@needs_orbax
+def test_who_trains_with_a_killed_process_ends_with_an_error(runs):
+    (code, errors), (killed, _) = runs[-1]
+    assert killed == -9
+    assert code not in (0, -9)
+    assert "Error" in errors
 
 
 @needs_orbax
@@ -158,13 +195,13 @@ def test_what_processes_save_is_loaded_by_one(runs, folder):
 @needs_orbax
 def test_a_model_in_parts_is_not_saved_whole(runs, folder):
     message = "`save` needs all weights in each process."
-    for process in runs[2:]:
+    for process in runs[2:4]:
         refused = process["saved"]["refused"]
         assert refused.startswith(message)
         assert refused.endswith(
             "'sequential/hidden/kernel', divided among processes"
         )
-    assert not [*folder.glob("*.keras")]
+    assert not [path for path in folder.glob("*.keras") if path.stem in "01"]
 
 
 @needs_orbax

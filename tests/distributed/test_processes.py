@@ -1,7 +1,7 @@
 """The processes that tests start print what they should, and all end."""
 
 import pytest
-from processes import run_together
+from processes import run_to_their_ends, run_together
 
 WAIT = "import time; time.sleep(600)"
 TWO = [{"RANK": "0"}, {"RANK": "1"}]
@@ -17,6 +17,21 @@ def test_all_end_when_one_fails():
     code = f"import os; os.environ['RANK'] == '0' and exit('no')\n{WAIT}"
     with pytest.raises(AssertionError, match="ended with 1: no"):
         run_together(["-c", code], TWO)
+
+
+def test_codes_are_those_that_processes_end_with_by_themselves():
+    code = (
+        "import os, signal, time\n"
+        "os.environ['RANK'] == '0' and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "time.sleep(0.5); exit('alone')"
+    )
+    assert run_to_their_ends(["-c", code], TWO) == [(-9, ""), (1, "alone\n")]
+
+
+def test_who_does_not_end_after_another_is_late():
+    code = f"import os; os.environ['RANK'] == '0' and exit('no')\n{WAIT}"
+    with pytest.raises(AssertionError, match="more than 1 seconds later"):
+        run_to_their_ends(["-c", code], TWO, after=1)
 
 
 def test_all_end_when_the_time_is_over():

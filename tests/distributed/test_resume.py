@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import cases
 import keras
 import numpy as np
 import pytest
-from processes import free_port, run_once, run_together
+from processes import free_port, run_once, run_to_their_ends, run_together
 
 CHILD = Path(__file__).with_name("resume_child.py")
+KILLED = Path(__file__).with_name("killed_child.py")
 BACKEND = keras.config.backend()
 TOLERANCE = 1e-6
 
@@ -51,3 +53,31 @@ def test_the_temperature_of_the_training_moves(runs):
         [np.ravel(v) for name, v in whole.items() if "policy" in name]
     )
     assert 12 in state, "the steps of all epochs"
+
+
+@pytest.mark.torch
+def test_processes_go_on_after_one_was_killed(tmp_path):
+    def job(killed):
+        address = {
+            "MASTER_ADDR": "localhost",
+            "MASTER_PORT": str(free_port()),
+            "WORLD_SIZE": "2",
+            "KILLED": killed,
+        }
+        return [{**address, "RANK": str(rank)} for rank in range(2)]
+
+    arguments = [KILLED, tmp_path]
+    (code, errors), (killed, _) = run_to_their_ends(arguments, job("yes"))
+    assert killed == -9
+    assert code == 1
+    assert "Error" in errors
+    printed, _ = run_together(arguments, job("no"))
+    said = json.loads(printed.splitlines()[-1])
+    assert said["begun"] in (1, 2)
+    whole = cases.run("difficulty")
+    found = said["found"]
+    assert set(found) == {name for name in whole if "log" not in name}
+    for name, value in found.items():
+        np.testing.assert_allclose(
+            value, whole[name], atol=TOLERANCE, rtol=0, err_msg=name
+        )
