@@ -11,8 +11,9 @@ two models that cost next to nothing, so that what a step pays whatever the
 models shows. `README.md` in this folder says what each line is.
 
 `--replicas 2` shares each batch among two replicas: on TensorFlow by a
-`MirroredStrategy` over two devices of the processor, on PyTorch by the
-processes that `torchrun --nproc-per-node 2` starts; the first one reports.
+`MirroredStrategy` over two devices of the processor, on JAX by a `DataParallel`
+(XLA_FLAGS=--xla_force_host_platform_device_count=2), on PyTorch by processes
+that `torchrun --nproc-per-node 2` starts; the first one reports.
 """
 
 from __future__ import annotations
@@ -309,9 +310,13 @@ def shared_by(replicas: int) -> AbstractContextManager[object]:
     """
     if replicas == 1:
         return nullcontext()
-    if keras.config.backend() == "torch":
+    backend = keras.config.backend()
+    if backend == "torch":
         importlib.import_module("torch.distributed").init_process_group("gloo")
         return nullcontext()
+    if backend == "jax":
+        found = keras.distribution.list_devices()[:replicas]
+        return keras.distribution.DataParallel(devices=found).scope()
     tf = importlib.import_module("tensorflow")
     (processor,) = tf.config.list_physical_devices("CPU")
     if tf.config.get_logical_device_configuration(processor) is None:
@@ -331,12 +336,11 @@ def main(arguments: list[str] | None = None) -> None:
         "--replicas", type=int, default=1, help="how many share each batch"
     )
     args = parser.parse_args(arguments)
-    scope = shared_by(args.replicas)
-    found = contenders(TASKS[args.task](args.small), args.steps)
-    chosen = args.only or list(found)
-    if unknown := set(chosen) - set(found):
-        parser.error(f"--only takes {list(found)}, not {sorted(unknown)}")
-    with scope:
+    with shared_by(args.replicas):
+        found = contenders(TASKS[args.task](args.small), args.steps)
+        chosen = args.only or list(found)
+        if unknown := set(chosen) - set(found):
+            parser.error(f"--only takes {list(found)}, not {sorted(unknown)}")
         times = timing.in_turns({n: found[n]() for n in chosen}, args.rounds)
     if int(os.environ.get("RANK", "0")) > 0:
         return

@@ -61,4 +61,5 @@ distiller.fit(
     callbacks=callbacks,
     verbose=2 if is_first else 0,
 )
+torch.distributed.barrier()  # an exit soon after a message may fail
 torch.distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""One of several processes of PyTorch, the second of which may be killed.
+"""One of the processes of `torchrun`, the second of which is killed once.
 
 Goes on from the weights of the last epoch, if there are some. The first process
 prints a JSON object in its last line. Argument: the folder for the weights.
@@ -16,12 +16,12 @@ import torch.distributed as dist
 
 dist.init_process_group("gloo")
 RANK = dist.get_rank()
-KILLED = os.environ["KILLED"] == "yes"
+RESTARTS = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
 path = Path(sys.argv[1], "last.weights.h5")
 
 
 def kill(epoch, logs=None):
-    if KILLED and (epoch, RANK) == (2, 1):
+    if RESTARTS == 0 and (epoch, RANK) == (2, 1):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -45,6 +45,7 @@ distiller.fit(
 )
 found = {k: v.tolist() for k, v in cases.found(distiller, {}).items()}
 if RANK == 0:
-    said = {"begun": begun, "found": found}
+    said = {"restarts": RESTARTS, "begun": begun, "found": found}
     sys.stdout.write(f"\n{json.dumps(said)}\n")
+dist.barrier()
 dist.destroy_process_group()

@@ -1,7 +1,6 @@
 """Python processes that a test starts together, and that it always ends."""
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -106,30 +105,6 @@ def run_to_their_ends(arguments, environments, timeout=120, after=30):
     return [
         (run.result(), text) for run, text in zip(runs, errors, strict=True)
     ]
-
-
-def run_once(tmp_path_factory, name, run):
-    """Runs what is long in one of pytest's workers, and waits in the others.
-
-    Args:
-        tmp_path_factory: Pytest's.
-        name: The name of the folder that the workers share.
-        run: From that folder to what JSON can hold.
-
-    Returns:
-        The folder, and what `run` returned.
-    """
-    base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent  # of all workers
-    folder = base / name
-    folder.mkdir(exist_ok=True)
-    result = base / f"{name}.json"
-    with (base / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not result.exists():
-            result.write_text(json.dumps(run(folder)))
-    return folder, json.loads(result.read_text())
 
 
 class Process:

@@ -9,7 +9,7 @@ import cases
 import keras
 import numpy as np
 import pytest
-from processes import free_port, run_once, run_to_their_ends, run_together
+from processes import free_port, run_to_their_ends, run_together
 
 import keras_dts
 
@@ -46,7 +46,8 @@ def job(processes, devices, **environment):
 
 @pytest.fixture(scope="module")
 def folder_and_runs(tmp_path_factory):
-    return run_once(tmp_path_factory, "jax", run_all)
+    folder = tmp_path_factory.mktemp("jax")
+    return folder, run_all(folder)
 
 
 @pytest.fixture(scope="module")

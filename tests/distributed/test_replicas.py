@@ -1,18 +1,20 @@
 """TensorFlow's replicas and PyTorch's processes train as one device does."""
 
-import functools
 import json
+import os
 from pathlib import Path
 
 import cases
 import keras
 import numpy as np
 import pytest
-from processes import free_port, run_once, run_together, workers
+from processes import free_port, run_together, workers
 
 CHILD = Path(__file__).with_name("replica_child.py")
 BACKEND = keras.config.backend()
 TOLERANCE = 1e-5
+# How many replicas; more than 2 where somebody wants to see it.
+COUNT = int(os.environ.get("REPLICAS", "2"))
 NAMES = list(cases.CASES)
 # Of a strategy, or of `torch.distributed`; and Keras's own, where it has one.
 WAYS = ["replicas"]
@@ -31,10 +33,8 @@ def replicated(test):
 
 
 @pytest.fixture(scope="module", params=WAYS)
-def everything(tmp_path_factory, request):
-    way = request.param
-    run = functools.partial(run_all, way=way)
-    return run_once(tmp_path_factory, way, run)[1]
+def everything(request):
+    return run_all(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -43,21 +43,20 @@ def replicas(everything):
     return everything[:1] if BACKEND == "tensorflow" else everything
 
 
-def run_all(folder, way):
+def run_all(way):
     """Returns what processes come to.
 
-    On PyTorch these are two replicas, on TensorFlow one process of two replicas
-    and two workers.
+    On PyTorch these are the replicas, on TensorFlow one process of all replicas
+    and as many workers.
     """
-    del folder
     address = {
         "ADDRESS": f"localhost:{free_port()}",
-        "COUNT": "2",
+        "COUNT": str(COUNT),
         "WAY": way,
     }
-    added = [{"RANK": str(rank)} for rank in range(2)]
+    added = [{"RANK": str(rank)} for rank in range(COUNT)]
     if BACKEND == "tensorflow":
-        added = [{}, *workers(2)]
+        added = [{}, *workers(COUNT)]
     printed = run_together(
         [CHILD, ",".join(NAMES)],
         [{**address, **one} for one in added],
@@ -88,10 +87,9 @@ def test_replicas_train_as_one_device(replicas, name):
     "name", ["reference", "features", "silent", "difficulty"]
 )
 def test_workers_train_in_a_loop_as_one_device(everything, name):
-    replicas, *two = everything
-    for one in two:
-        check(one[name], replicas["alone"][name])
-    assert two[0] == two[1]
+    replicas, first, *others = everything
+    check(first[name], replicas["alone"][name])
+    assert others == [first] * (COUNT - 1)
 
 
 @replicated
@@ -102,13 +100,13 @@ def test_replicas_end_with_the_same_bits(replicas):
 
 @replicated
 def test_replicas_use_the_same_temperature_in_each_step(replicas):
-    first, second = (
+    first, *others = (
         [replica["used"][rank] for rank, replica in enumerate(replicas)]
         if BACKEND == "torch"
         else replicas[0]["used"]
     )
     assert len(first) >= 20
-    assert first == second
+    assert others == [first] * (COUNT - 1)
     assert len(set(first)) > 10, "it moves"
 
 

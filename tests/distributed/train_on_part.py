@@ -51,6 +51,8 @@ def together(address, count, index):
                 keras.distribution.DataParallel()
             )
         yield
+        # An exit soon after a message may end in an error of gloo's threads.
+        distributed.barrier()
         distributed.destroy_process_group()
     else:
         keras.distribution.initialize(address, count, index)
