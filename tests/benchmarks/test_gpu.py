@@ -67,7 +67,7 @@ def test_a_part_of_each_kind(args, tmp_path, capsys):
     for row in tokens.values():
         assert float(row["median"]) > 0
         peak = float(row["peak (MB)"].removeprefix("at most "))
-        assert peak >= float(row["before (MB)"])
+        assert peak > float(row["before (MB)"]) - 1, "rounded"
     assert keras.config.dtype_policy().name == "float32"
 
 

@@ -195,7 +195,6 @@ def test_a_softmax_teacher_logs_as_the_live_teacher(tmp_path, dtype):
     [
         ("bfloat16", "float32"),
         ("mixed_bfloat16", "mixed_bfloat16"),
-        ("int8", "float32"),
         ("int8", "mixed_bfloat16"),
     ],
 )

@@ -24,7 +24,7 @@ COUNT = int(os.environ["COUNT"])
 TRACED = ("reference", "chunks")
 
 # What TensorFlow's workers train.
-WORKERS = ("reference", "features", "silent", "difficulty")
+WORKERS = ("reference", "difficulty")
 
 used = []
 

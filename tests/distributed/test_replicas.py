@@ -23,8 +23,7 @@ if BACKEND == "torch" and hasattr(
 ):
     WAYS.append("distribution")
 if BACKEND == "tensorflow":  # what PyTorch shows need not be shown twice
-    NAMES = ["reference", "features", "uneven", "silent", "sum"]
-    NAMES += ["tokens", "difficulty", "chunks"]
+    NAMES = ["reference", "uneven", "silent", "sum", "difficulty", "chunks"]
 
 
 def replicated(test):
@@ -83,9 +82,7 @@ def test_replicas_train_as_one_device(replicas, name):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize(
-    "name", ["reference", "features", "silent", "difficulty"]
-)
+@pytest.mark.parametrize("name", ["reference", "difficulty"])
 def test_workers_train_in_a_loop_as_one_device(everything, name):
     replicas, first, *others = everything
     check(first[name], replicas["alone"][name])
