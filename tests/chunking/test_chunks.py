@@ -284,9 +284,9 @@ def on_the_host(y, outputs):
 def test_xla_compiles_chunks_unless_it_is_to_be_left_out():
     both(loss=on_the_host, compiling={"jit_compile": lambda: False})
     if keras.backend.backend() == "tensorflow":
+        by_xla = {"jit_compile": lambda: "auto"}
         with pytest.raises(Exception, match="unsupported operations"):
-            compiling = {"jit_compile": lambda: "auto"}
-            step(4, loss=on_the_host, compiling=compiling)
+            step(4, loss=on_the_host, compiling=by_xla)
 
 
 def test_half_precision_gives_the_same_to_its_own_precision():
