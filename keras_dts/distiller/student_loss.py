@@ -231,6 +231,7 @@ def _shared(label_loss: Tensor, reduction: str, count: Tensor) -> Part:
         reduction: How Keras has reduced it.
         count: What it was divided by.
     """
+    label_loss = ops.sum(label_loss)  # of no examples, Keras reduces nothing
     if reduction == "sum":
         return Column(joined_replicas() * label_loss, None)
     return Sums(ops.where(count > 0, label_loss * count, 0.0), count)

@@ -41,6 +41,21 @@ class Case:
     regularizer: Any = None
 
 
+class Stop(keras.callbacks.Callback):
+    """Ends a training early, which has the schedule of the whole.
+
+    Args:
+        epochs: The epochs that it has.
+    """
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.epochs = epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = epoch + 1 == self.epochs
+
+
 def dts(**options: Any) -> keras_dts.DynamicTemperature:
     """Returns a policy whose temperature moves at once."""
     return keras_dts.DynamicTemperature(8.0, 1.0, 8.0, momentum=0.5, **options)
@@ -112,6 +127,7 @@ CASES = {
     ),
     "features": Case(features),
     "uneven": Case(by_dts, rows=ROWS - 10),
+    "empty": Case(by_dts, rows=ROWS - 15),  # the last batch has one example
     "silent": Case(by_dts, weights=silent()),
     "penalty": Case(by_dts, regularizer="l2"),
     "sum": Case(by_dts, options={"loss": reduced("sum")}),

@@ -179,15 +179,6 @@ def compiled_step():
     }
 
 
-class Stop(keras.callbacks.Callback):
-    def __init__(self, epochs):
-        super().__init__()
-        self.epochs = epochs
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.model.stop_training = epoch + 1 == self.epochs
-
-
 def normalized(width, seed):
     """A model with a variable that the other model has by the same path."""
     inputs = keras.Input((8,))
@@ -218,7 +209,7 @@ def train_on(devices, *callbacks, end=5, load=None):
         shuffle=False,
         initial_epoch=int(distiller.optimizer.iterations) // steps,
         epochs=5,
-        callbacks=[*callbacks, Stop(end)],
+        callbacks=[*callbacks, cases.Stop(end)],
         verbose=0,
     )
     models = (*distiller.policies, distiller.student)

@@ -40,6 +40,18 @@ def workers(count):
     return [{"TF_CONFIG": json.dumps(config)} for config in configs]
 
 
+@contextlib.contextmanager
+def started(arguments, environments):
+    """Starts processes, and ends them; as many threads may wait for them."""
+    with contextlib.ExitStack() as stack:
+        threads = stack.enter_context(ThreadPoolExecutor(len(environments)))
+        processes = []
+        for added in environments:
+            processes.append(Process(arguments, added))
+            stack.callback(processes[-1].end)
+        yield threads, processes
+
+
 def run_together(arguments, environments, timeout=120):
     """Runs Python once for each environment, all at the same time.
 
@@ -58,12 +70,7 @@ def run_together(arguments, environments, timeout=120):
     Raises:
         AssertionError: If one fails, with the end of what it wrote.
     """
-    with contextlib.ExitStack() as stack:
-        threads = stack.enter_context(ThreadPoolExecutor(len(environments)))
-        processes = []
-        for added in environments:
-            processes.append(Process(arguments, added))
-            stack.callback(processes[-1].end)
+    with started(arguments, environments) as (threads, processes):
         runs = [threads.submit(process.wait) for process in processes]
         ended, late = wait(runs, timeout, return_when=FIRST_EXCEPTION)
         failures = [run.exception() for run in ended if run.exception()]
@@ -90,12 +97,7 @@ def run_to_their_ends(arguments, environments, timeout=120, after=30):
     Raises:
         AssertionError: If one has not ended in time.
     """
-    with contextlib.ExitStack() as stack:
-        threads = stack.enter_context(ThreadPoolExecutor(len(environments)))
-        processes = []
-        for added in environments:
-            processes.append(Process(arguments, added))
-            stack.callback(processes[-1].end)
+    with started(arguments, environments) as (threads, processes):
         runs = [threads.submit(process.code) for process in processes]
         ended, late = wait(runs, timeout, return_when=FIRST_COMPLETED)
         assert ended, f"none has ended in {timeout} seconds"

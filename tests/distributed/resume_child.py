@@ -22,17 +22,6 @@ ON_TENSORFLOW = keras.config.backend() == "tensorflow"
 RANK = int(os.environ.get("RANK", "0"))
 
 
-class Stop(keras.callbacks.Callback):
-    """Ends a training early, which has the schedule of the whole."""
-
-    def __init__(self, epochs):
-        super().__init__()
-        self.epochs = epochs
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.model.stop_training = epoch + 1 == self.epochs
-
-
 def strategy_of(count):
     """Returns a strategy of TensorFlow's, without collective operations."""
     import tensorflow as tf
@@ -94,7 +83,7 @@ def train(folder, scope=contextlib.nullcontext, begin=0, end=cases.EPOCHS):
         batch_size=cases.BATCH,
         initial_epoch=begin,
         epochs=cases.EPOCHS,
-        callbacks=[Stop(end)],
+        callbacks=[cases.Stop(end)],
         verbose=0,
     )
     if RANK == 0:
