@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import keras
 
-from keras_dts.backend.replicas import in_step, process_count
+from keras_dts.backend.replicas import in_step, is_joined, process_count
 
 Result = TypeVar("Result")
 
@@ -91,12 +91,7 @@ def without_parallel_model() -> property:
 
     def unwrapped(model: Any) -> Any:
         """What Keras's steps call, where Keras would make a `ddp_model`."""
-        if keras.config.backend() != "torch":
-            return None
-        torch: Any = importlib.import_module("torch")
-        distributed = torch.distributed
-        is_joined = distributed.is_available() and distributed.is_initialized()
-        return _Unwrapped(model) if is_joined else None
+        return _Unwrapped(model) if is_joined() else None
 
     def keep(model: Any, value: Any) -> None:
         """Does nothing, where Keras's constructor assigns `None`."""

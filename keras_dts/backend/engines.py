@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_dts.backend.processes import divides_data
 from keras_dts.backend.replicas import process_count
 
 
@@ -31,8 +32,7 @@ def _check_torch() -> None:
     found = keras.distribution.distribution()
     if found is None:
         return
-    # What Keras has had since it trains by a distribution on PyTorch.
-    if not hasattr(found, "num_data_shards"):
+    if not divides_data(found):
         raise ValueError(
             "`keras.distribution` must not be set on PyTorch, where `fit` "
             "would train without it. Start processes by `torchrun`, and call "

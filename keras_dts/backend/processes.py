@@ -44,6 +44,17 @@ def shares_arrays() -> bool:
     return process_count() > 1
 
 
+def divides_data(distribution: Any) -> bool:
+    """Says whether Keras divides data among processes, as from 3.16 on.
+
+    On PyTorch it trains by a distribution only then.
+
+    Args:
+        distribution: A `keras.distribution`, or `None`.
+    """
+    return hasattr(distribution, "num_data_shards")
+
+
 @contextlib.contextmanager
 def undivided() -> Iterator[None]:
     """Keeps Keras from dividing data among processes, as long as it is open.
@@ -52,7 +63,7 @@ def undivided() -> Iterator[None]:
     a `keras.distribution`, also if they are this process's part already.
     """
     found = keras.distribution.distribution()
-    if found is None or not hasattr(found, "num_data_shards"):
+    if not divides_data(found):
         yield
         return
     before = found.auto_shard_dataset

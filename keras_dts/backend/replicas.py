@@ -75,12 +75,16 @@ def replica_count() -> int:
 
 def process_count() -> int:
     """Returns how many processes PyTorch trains in; 1 on other backends."""
-    if _distributed is None or not _distributed.is_available():
-        return 1
-    if not _distributed.is_initialized():
-        return 1
-    count: int = _distributed.get_world_size()
+    count: int = _distributed.get_world_size() if is_joined() else 1
     return count
+
+
+def is_joined() -> bool:
+    """Says whether `torch.distributed` is initialised, on PyTorch."""
+    if _distributed is None or not _distributed.is_available():
+        return False
+    found: bool = _distributed.is_initialized()
+    return found
 
 
 def total(values: Tensor) -> Tensor:

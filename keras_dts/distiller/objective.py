@@ -215,6 +215,7 @@ class Objective(keras.layers.Layer):
         self.clock.end_step()
         temperature = found.logged.get("temperature")
         faults |= faults_of_loss(total, [weight, *term_weights, temperature])
+        # Replicas have looked for faults before their message.
         if self.terms.reads_logits and joined_replicas() == 1:
             faults |= logits.find_faults(faults["loss"])
         self.notes.note(faults)

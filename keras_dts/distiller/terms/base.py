@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_dts.features import Projector, StochasticPasses
-from keras_dts.logits import Column, Part
+from keras_dts.logits import Part
 from keras_dts.losses import LogitDistillation
 from keras_dts.temperatures import Temperature
 from keras_dts.types import ModelOutputs, TeacherOutputs, Tensor
@@ -89,13 +89,3 @@ class Term(keras.layers.Layer):
             What the term is the sum of the means of.
         """
         raise NotImplementedError
-
-
-def column_or_scalar(values: Tensor, weights: Tensor) -> Column:
-    """Returns the values of a loss with their weights, if it is not reduced.
-
-    Args:
-        values: A scalar, or shape `(batch, ...)`.
-        weights: Of the same shape.
-    """
-    return Column(values, weights if len(values.shape) > 0 else None)

@@ -156,6 +156,18 @@ class FeatureTerm(Term):
         return Column(values, weights)
 
 
+def value_column(values: Tensor, sample_weight: Any) -> Column:
+    """Returns the values of a loss with their weights, see `value_weights`.
+
+    Args:
+        values: A scalar, or shape `(batch, ...)`.
+        sample_weight: The user's weights, or `None`.
+    """
+    if len(values.shape) == 0:
+        return Column(values, None)
+    return Column(values, value_weights(values, sample_weight))
+
+
 def value_weights(values: Tensor, sample_weight: Any) -> Tensor:
     """Returns a weight for each value of a loss.
 
@@ -168,7 +180,7 @@ def value_weights(values: Tensor, sample_weight: Any) -> Tensor:
     """
     weights = ops.ones_like(values)
     given = [w for w in keras.tree.flatten(sample_weight) if w is not None]
-    if not given or len(values.shape) == 0:
+    if not given:
         return weights
     first = ops.cast(given[0], values.dtype)
     shape = tuple(first.shape)

@@ -6,8 +6,8 @@ from typing import Any
 
 from keras import ops
 
-from keras_dts.distiller.terms.base import Term, TermInputs, column_or_scalar
-from keras_dts.distiller.terms.feature_term import value_weights
+from keras_dts.distiller.terms.base import Term, TermInputs
+from keras_dts.distiller.terms.feature_term import value_column
 from keras_dts.logits import Part
 from keras_dts.types import ModelOutputs
 
@@ -41,5 +41,4 @@ class OutputTerm(Term):
                 inputs.teacher.outputs, inputs.student.outputs
             )
         )
-        weights = value_weights(values, inputs.sample_weight)
-        return [column_or_scalar(values, weights)]
+        return [value_column(values, inputs.sample_weight)]

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dts.distiller.terms.base import Term, TermInputs, column_or_scalar
-from keras_dts.distiller.terms.feature_term import value_weights
+from keras_dts.distiller.terms.base import Term, TermInputs
+from keras_dts.distiller.terms.feature_term import value_column
 from keras_dts.features import StochasticPasses, input_of, penultimate
 from keras_dts.logits import Part
 from keras_dts.losses import StudentGuidedFeatures
@@ -76,8 +76,7 @@ class PassesTerm(Term):
         values, counting = loss.values(theirs, ours)
         if inputs.logged is not None:
             inputs.logged[LOG] = ops.stop_gradient(ops.mean(counting))
-        weights = value_weights(values, inputs.sample_weight)
-        return [column_or_scalar(values, weights)]
+        return [value_column(values, inputs.sample_weight)]
 
 
 def _path(loss: Any, model: keras.Model, argument: str) -> str:
